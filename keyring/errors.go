@@ -1,0 +1,27 @@
+package keyring
+
+import "errors"
+
+// The errors of this package, to be tested with errors.Is. None of them, and
+// nothing that wraps them, holds a byte of a key.
+var (
+	// ErrUnknownVersion: the keyring has no key of that version.
+	ErrUnknownVersion = errors.New("key version is not in the keyring")
+	// ErrRetired: the key version is in the keyring as retired; it opens and
+	// seals nothing any more.
+	ErrRetired = errors.New("key version is retired")
+	// ErrNoPrimary: the set has no primary key, so nothing can be sealed under
+	// it.
+	ErrNoPrimary = errors.New("no primary key")
+	// ErrInvalid: a keyring, or the document it was read from, is not well
+	// formed. The message says what is wrong with it and where.
+	ErrInvalid = errors.New("invalid keyring")
+	// ErrWrongKey: a key does not have the check value that stands beside it.
+	// It was changed, cut, or pasted over another.
+	ErrWrongKey = errors.New("key does not match its check value")
+	// ErrNotFound: the place that a source reads holds no keyring.
+	ErrNotFound = errors.New("no keyring found")
+	// ErrExposed: the place that a source reads is open to other users of the
+	// machine.
+	ErrExposed = errors.New("keyring is readable by others")
+)

@@ -1,0 +1,8 @@
+//go:build unix
+
+package keyring
+
+import "io/fs"
+
+// exposed reports whether anyone but the file's owner may read or write it.
+func exposed(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
