@@ -1,0 +1,153 @@
+package ciphertext
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/fips140"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/tink-crypto/tink-go/v2/daead/subtle"
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/gormcrypt/gormcrypt/keyring"
+)
+
+// Algorithm names how a value is encrypted. Its number is the first byte of
+// the value's body.
+type Algorithm byte
+
+const (
+	// XChaCha20Poly1305 (draft-irtf-cfrg-xchacha-03) is the default: its
+	// nonces of 192 bits can be random without a limit on the number of
+	// messages.
+	XChaCha20Poly1305 Algorithm = 1
+	// AES256GCM (NIST SP 800-38D) is the default when Go runs in FIPS 140-3
+	// mode. With random nonces of 96 bits a key is good for 2^32 messages;
+	// keys are derived per column, so that is the limit for one column under
+	// one key version.
+	AES256GCM Algorithm = 2
+	// AESSIV (RFC 5297, with keys of 512 bits) is for deterministic columns:
+	// equal values give equal ciphertexts within one key version.
+	AESSIV Algorithm = 3
+)
+
+// String returns the name of the algorithm.
+func (a Algorithm) String() string {
+	switch a {
+	case XChaCha20Poly1305:
+		return "XChaCha20-Poly1305"
+	case AES256GCM:
+		return "AES-256-GCM"
+	case AESSIV:
+		return "AES-SIV"
+	}
+	return fmt.Sprintf("Algorithm(%d)", byte(a))
+}
+
+// set returns which set of keys the algorithm uses.
+func (a Algorithm) set() keyring.Set {
+	if a == AESSIV {
+		return keyring.IndexKeys
+	}
+	return keyring.DataKeys
+}
+
+// primitive is one algorithm under one key. The key is reachable only through
+// the functions, never as a field of a value that could be printed.
+type primitive struct {
+	// seal encrypts buf[start:], replaces buf[head:] with nonce and
+	// ciphertext, and returns the extended buf. The plaintext starts at
+	// head plus nonceSize.
+	seal func(buf []byte, head int, ad []byte) ([]byte, error)
+	// open decrypts body, which is nonce and ciphertext, in place or not, and
+	// returns the plaintext.
+	open func(body, ad []byte) ([]byte, error)
+}
+
+// parameters of an algorithm that are known without a key.
+type parameters struct {
+	keySize   int
+	nonceSize int // as the caller of seal and open sees it in front of the plaintext
+	overhead  int // nonce and tag together
+	make      func(key []byte) (primitive, error)
+}
+
+var algorithms = map[Algorithm]parameters{
+	XChaCha20Poly1305: {
+		keySize:   chacha20poly1305.KeySize,
+		nonceSize: chacha20poly1305.NonceSizeX,
+		overhead:  chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead,
+		make:      newXChaCha,
+	},
+	// The AEAD that FIPS mode admits draws its nonce itself and puts it in
+	// front, so its caller leaves no room for one.
+	AES256GCM: {keySize: 32, nonceSize: 0, overhead: 12 + 16, make: newGCM},
+	AESSIV:    {keySize: subtle.AESSIVKeySize, nonceSize: 0, overhead: 16, make: newSIV},
+}
+
+// permitted returns an error for an algorithm that does not exist, or that
+// the mode that the program runs in forbids.
+func (a Algorithm) permitted() error {
+	if _, ok := algorithms[a]; !ok {
+		return fmt.Errorf("%w: algorithm %d", ErrUnsupported, byte(a))
+	}
+	if a != AES256GCM && fips140.Enforced() {
+		return fmt.Errorf("%w: %s is not approved, and FIPS 140-3 mode is enforced", ErrUnsupported, a)
+	}
+	return nil
+}
+
+func newXChaCha(key []byte) (primitive, error) {
+	aead, err := chacha20poly1305.NewX(key)
+	if err != nil {
+		return primitive{}, err
+	}
+	const nonceSize = chacha20poly1305.NonceSizeX
+	return primitive{
+		seal: func(buf []byte, head int, ad []byte) ([]byte, error) {
+			nonce := buf[head : head+nonceSize]
+			rand.Read(nonce) // never fails; it ends the program instead
+			return aead.Seal(buf[:head+nonceSize], nonce, buf[head+nonceSize:], ad), nil
+		},
+		open: func(body, ad []byte) ([]byte, error) {
+			ciphertext := body[nonceSize:]
+			return aead.Open(ciphertext[:0], body[:nonceSize], ciphertext, ad)
+		},
+	}, nil
+}
+
+func newGCM(key []byte) (primitive, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return primitive{}, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return primitive{}, err
+	}
+	return primitive{
+		seal: func(buf []byte, head int, ad []byte) ([]byte, error) {
+			return aead.Seal(buf[:head], nil, buf[head:], ad), nil
+		},
+		open: func(body, ad []byte) ([]byte, error) {
+			return aead.Open(body[:0], nil, body, ad)
+		},
+	}, nil
+}
+
+func newSIV(key []byte) (primitive, error) {
+	siv, err := subtle.NewAESSIV(key)
+	if err != nil {
+		return primitive{}, err
+	}
+	return primitive{
+		seal: func(buf []byte, head int, ad []byte) ([]byte, error) {
+			sealed, err := siv.EncryptDeterministically(buf[head:], ad)
+			return append(buf[:head], sealed...), err
+		},
+		open: func(body, ad []byte) ([]byte, error) {
+			return siv.DecryptDeterministically(body, ad)
+		},
+	}, nil
+}

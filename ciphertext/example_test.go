@@ -1,0 +1,47 @@
+package ciphertext_test
+
+import (
+	"fmt"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/keyring"
+)
+
+func ExampleColumn() {
+	keys, err := keyring.Generate()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cipher, err := ciphertext.New(keys, ciphertext.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	email, err := cipher.Column(ciphertext.ColumnConfig{Table: "customers", Column: "email"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	stored, err := email.Seal(nil, "ada@example.org")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	header, _ := ciphertext.Parse(stored)
+	fmt.Println("sealed with", header.Algorithm, "under key version", header.Version)
+
+	var address string
+	if err := email.Open(&address, stored); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(address)
+
+	phone, _ := cipher.Column(ciphertext.ColumnConfig{Table: "customers", Column: "phone"})
+	fmt.Println(phone.Open(&address, stored))
+	// Output:
+	// sealed with XChaCha20-Poly1305 under key version 1
+	// ada@example.org
+	// gormcrypt: cannot open customers.phone (key version 1): authentication failed: the value was changed, moved from another column or row, or sealed with another key of the same version
+}
