@@ -6,6 +6,7 @@ import (
 	"crypto/fips140"
 	"crypto/rand"
 	"fmt"
+	"slices"
 
 	"github.com/tink-crypto/tink-go/v2/daead/subtle"
 	"golang.org/x/crypto/chacha20poly1305"
@@ -70,7 +71,8 @@ type parameters struct {
 	keySize   int
 	nonceSize int // as the caller of seal and open sees it in front of the plaintext
 	overhead  int // nonce and tag together
-	make      func(key []byte) (primitive, error)
+	// make returns the algorithm under a key, which the caller clears after.
+	make func(key []byte) (primitive, error)
 }
 
 var algorithms = map[Algorithm]parameters{
@@ -137,7 +139,8 @@ func newGCM(key []byte) (primitive, error) {
 }
 
 func newSIV(key []byte) (primitive, error) {
-	siv, err := subtle.NewAESSIV(key)
+	// AESSIV keeps slices of its key, which the caller clears.
+	siv, err := subtle.NewAESSIV(slices.Clone(key))
 	if err != nil {
 		return primitive{}, err
 	}

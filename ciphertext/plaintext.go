@@ -10,6 +10,7 @@ import (
 	"math"
 	"reflect"
 	"time"
+	"unicode/utf8"
 )
 
 // kind is the first byte of every plaintext. It says what follows, so that a
@@ -115,7 +116,7 @@ func appendReflect(dst []byte, v reflect.Value, equality bool) ([]byte, error) {
 		}
 	}
 	text, err := json.Marshal(v.Interface())
-	if err != nil {
+	if err != nil || !utf8.Valid(text) {
 		// The error may quote a part of the value.
 		return dst, fmt.Errorf("%w: %s does not encode as JSON", ErrType, v.Type())
 	}
@@ -141,8 +142,8 @@ func floatBits(f float64, equality bool) uint64 {
 
 func appendTime(dst []byte, t time.Time, equality bool) []byte {
 	_, offset := t.Zone()
-	if equality {
-		offset = 0
+	if equality || int(int32(offset)) != offset {
+		offset = 0 // the same instant
 	}
 	dst = appendUint64(dst, kindTime, uint64(t.Unix()))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(t.Nanosecond()))
@@ -189,7 +190,7 @@ func cutKind(plaintext []byte) (kind, []byte, error) {
 	case kindTime:
 		size = 16
 	case kindJSON:
-		if !json.Valid(value) {
+		if !json.Valid(value) || !utf8.Valid(value) {
 			return 0, nil, errPlaintext
 		}
 	default:
@@ -204,7 +205,7 @@ func cutKind(plaintext []byte) (kind, []byte, error) {
 func decodeTime(value []byte) (time.Time, error) {
 	nanos := binary.BigEndian.Uint32(value[8:])
 	offset := int32(binary.BigEndian.Uint32(value[12:]))
-	if nanos > 999_999_999 || offset <= -86400*2 || offset >= 86400*2 {
+	if nanos > 999_999_999 {
 		return time.Time{}, errPlaintext
 	}
 	t := time.Unix(int64(binary.BigEndian.Uint64(value)), int64(nanos))

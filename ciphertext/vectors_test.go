@@ -1,17 +1,28 @@
 package ciphertext_test
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
 	"os"
+	"os/exec"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/cryptotest"
 	"time"
+
+	"github.com/tink-crypto/tink-go/v2/daead/subtle"
+	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/keyring"
@@ -25,6 +36,7 @@ const vectorsPath = "testdata/vectors.json"
 type vectors struct {
 	Comment string            `json:"comment"`
 	Keys    map[string]string `json:"keys"` // hex; empty for a retired version
+	Checks  map[string]string `json:"check_values"`
 	Good    []vector          `json:"good"`
 	Bad     []vector          `json:"bad"`
 }
@@ -127,11 +139,11 @@ func (v vector) bound(t testing.TB) []ciphertext.Bound {
 		case "bytes":
 			value = mustHex(t, b.Value)
 		case "integer":
-			var n int64
-			if err := json.Unmarshal([]byte(b.Value), &n); err != nil {
+			if n, err := strconv.ParseInt(b.Value, 10, 64); err == nil {
+				value = n
+			} else if value, err = strconv.ParseUint(b.Value, 10, 64); err != nil {
 				t.Fatal(err)
 			}
-			value = n
 		}
 		canonical, err := ciphertext.Bind(value)
 		if err != nil {
@@ -153,9 +165,9 @@ func mustHex(t testing.TB, s string) []byte {
 
 func TestVectors(t *testing.T) {
 	v := loadVectors(t)
-	cipher := newCipher(t, v.ring(t))
+	c := newCipher(t, v.ring(t))
 	open := func(t *testing.T, vec vector) (any, error) {
-		column, err := cipher.Column(ciphertext.ColumnConfig{Table: vec.Table, Column: vec.Column, Named: vec.Table == ""})
+		column, err := c.Column(ciphertext.ColumnConfig{Table: vec.Table, Column: vec.Column, Named: vec.Table == ""})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +225,7 @@ func describe(t testing.TB, v any) (kind, value string) {
 	}
 	switch v := v.(type) {
 	case string:
-		return "string", v
+		return "string", strings.ToValidUTF8(v, "\ufffd")
 	case []byte:
 		return "bytes", hex.EncodeToString(v)
 	case int64:
@@ -245,11 +257,17 @@ func makeVectors(t *testing.T) vectors {
 		},
 	}
 	ring := v.ring(t)
+	v.Checks = map[string]string{}
+	for _, version := range ring.Versions() {
+		if check, err := ring.CheckValue(version); err == nil {
+			v.Checks[version.String()] = check
+		}
+	}
 	xchacha, gcm := newCipher(t, ring), newCipherOf(t, ring, ciphertext.AES256GCM)
 	text := ciphertext.ColumnConfig{Table: "customers", Column: "email"}
-	good := func(name string, cipher *ciphertext.Cipher, config ciphertext.ColumnConfig, value any, bounds ...bound) vector {
+	good := func(name string, c *ciphertext.Cipher, config ciphertext.ColumnConfig, value any, bounds ...bound) vector {
 		vec := vector{Name: name, Table: config.Table, Column: config.Column, Bound: bounds}
-		column, err := cipher.Column(config)
+		column, err := c.Column(config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,10 +326,16 @@ func makeVectors(t *testing.T) vectors {
 	nam := good("named", xchacha, named, "sk_live_4242")
 	good("named, in a binary column", gcm, with(func(c *ciphertext.ColumnConfig) { c.Named, c.Binary = true, true }), "sk_live_4242")
 	good("named, deterministic", xchacha, with(func(c *ciphertext.ColumnConfig) { c.Named, c.Deterministic = true, true }), "sk_live_4242")
-	good("bound to no column", xchacha, ciphertext.ColumnConfig{Named: true}, "sk_live_4242")
+	forNone := good("bound to no column", xchacha, ciphertext.ColumnConfig{Named: true}, "sk_live_4242")
 	boundTo := []bound{{"string", "acct-1"}, {"integer", "-42"}, {"bytes", "00ff"}}
 	bnd := good("bound", xchacha, text, "DE02120300000000202051", boundTo...)
 	good("table and column beyond ASCII", xchacha, ciphertext.ColumnConfig{Table: "kunden", Column: "straße"}, "x")
+
+	good("invalid UTF-8", xchacha, text, "a\xff") // JSON holds it as U+FFFD; see describe
+	good("time west of UTC", xchacha, text, noon.In(time.FixedZone("", -5*3600)))
+	good("AES-SIV of a long string", xchacha, deterministic, strings.Repeat("0123456789", 10))
+	good("AES-SIV, padded, in a binary column", xchacha, with(func(c *ciphertext.ColumnConfig) { c.Deterministic, c.Binary, c.Pad = true, true, 16 }), "x")
+	detBound := good("AES-SIV, bound", xchacha, deterministic, "x", bound{"integer", "18446744073709551615"})
 
 	body := func(vec vector) []byte {
 		b, err := base64.RawURLEncoding.DecodeString(vec.Stored[strings.LastIndexByte(vec.Stored, ':')+1:])
@@ -365,6 +389,22 @@ func makeVectors(t *testing.T) vectors {
 	bad("empty plaintext", "malformed", base, encode("7", body(base)[:1+24+16]))
 	bad("data algorithm under an index key", "malformed", base, encode("i1", body(base)))
 	bad("deterministic under a data key", "malformed", det, encode("7", body(det)))
+	bad("unknown algorithm in a binary column", "unsupported", base, "gc1:7:\nAQ")
+	bad("unknown algorithm with names that are cut", "unsupported", base, encode("7", []byte{0x84, 0}))
+	bad("named for another column, under an unknown version", "authentication", vector{Table: "customers", Column: "phone"}, encode("8", body(nam)))
+	bad("named for no column, in a column that names nothing", "authentication", base, encode("7", body(forNone)))
+	bad("AES-SIV moved to another column", "authentication", vector{Table: "customers", Column: "phone"}, det.Stored)
+	bad("AES-SIV bound to another row", "authentication", base, detBound.Stored)
+	bad("AES-SIV with a changed ciphertext", "authentication", det, encode("i4294967295", flip(body(det), 17)))
+	for name, plaintext := range map[string]string{
+		"kind 0": "\x00x", "kind 9": "\x09x", "int of 7 bytes": "\x03\x00\x00\x00\x00\x00\x00\x01", "float of 9 bytes": "\x05123456789",
+		"bool 2": "\x06\x02", "bool without a value": "\x06", "time of 15 bytes": "\x07123456789012345",
+		"time with 1000000000 nanoseconds": "\x07\x00\x00\x00\x00\x00\x00\x00\x00\x3b\x9a\xca\x00\x00\x00\x00\x00",
+		"JSON that is none":                "\x08{", "no JSON": "\x08", "JSON that is not UTF-8": "\x08\"\xff\"",
+		"padding without its marker": "\x81x\x00", "padding of nothing but zeros": "\x81\x00\x00", "padding ending in another byte": "\x81x\x80\x01",
+	} {
+		bad("sealed plaintext: "+name, "malformed", base, encode("7", sealByHand(t, v.Keys["7"], text, plaintext)))
+	}
 	bad("names cut", "malformed", nam, encode("7", body(nam)[:8]))
 	bad("only a table name", "malformed", nam, encode("7", append([]byte{0x81, 0, 1, 'x', 0, 0}, body(base)[1:]...)))
 	bad("unknown data version", "unknown_version", base, encode("8", body(base)))
@@ -391,11 +431,108 @@ func makeVectors(t *testing.T) vectors {
 	bad("moved to another table", "authentication", vector{Table: "users", Column: "email"}, base.Stored)
 	bad("letter moved between names", "authentication", vector{Table: "customerse", Column: "mail"}, base.Stored)
 	bad("named for another column", "authentication", vector{Table: "customers", Column: "phone"}, nam.Stored)
+	slices.SortStableFunc(v.Bad, func(a, b vector) int { return strings.Compare(a.Name, b.Name) })
 	moved := vector{Name: "moved to another column, in a binary column", Error: "authentication",
 		Table: "customers", Column: "phone", StoredHex: inBinary.StoredHex}
 	v.Bad = append(v.Bad, moved)
 
 	return v
+}
+
+// sealByHand seals any plaintext, right or wrong, with nothing but the words
+// of docs/format.md and the primitives themselves.
+func sealByHand(t *testing.T, secret string, place ciphertext.ColumnConfig, plaintext string) []byte {
+	t.Helper()
+	key := deriveByHand(t, secret, 1, place, 32)
+	aead, err := chacha20poly1305.NewX(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := bytes.Repeat([]byte{0x24}, 24)
+	return append([]byte{1}, aead.Seal(nonce, nonce, []byte(plaintext), adByHand("\x01", "7", place))...)
+}
+
+func deriveByHand(t *testing.T, secret string, algorithm byte, place ciphertext.ColumnConfig, size int) []byte {
+	t.Helper()
+	info := lp("gormcrypt/1 key") + lp(string(algorithm)) + lp(place.Table) + lp(place.Column)
+	key, err := hkdf.Key(sha256.New, mustHex(t, secret), nil, info, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func adByHand(first, version string, place ciphertext.ColumnConfig) []byte {
+	return []byte(lp("gormcrypt/1") + lp(first) + lp(version) + lp(place.Table) + lp(place.Column))
+}
+
+// lp is LP of docs/format.md.
+func lp(s string) string {
+	return string([]byte{byte(len(s) >> 24), byte(len(s) >> 16), byte(len(s) >> 8), byte(len(s))}) + s
+}
+
+// TestKeysAreTheSpecifiedOnes opens what Seal made with keys derived, and
+// ciphers made, by hand. Sealing and opening could share a fault in either;
+// they once shared a key of AES-SIV that was half zeros.
+func TestKeysAreTheSpecifiedOnes(t *testing.T) {
+	t.Parallel()
+	v := loadVectors(t)
+	ring := v.ring(t)
+	place := ciphertext.ColumnConfig{Table: "customers", Column: "email", Binary: true}
+	want := "\x01ada@example.org"
+	check := func(name string, plaintext []byte, err error) {
+		t.Helper()
+		if err != nil || string(plaintext) != want {
+			t.Errorf("%s: %q, %v", name, plaintext, err)
+		}
+	}
+
+	sealed := seal(t, newColumn(t, newCipher(t, ring), place), want[1:])[len("gc1:7:"):]
+	xchacha, err := chacha20poly1305.NewX(deriveByHand(t, v.Keys["7"], 1, place, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plaintext, err := xchacha.Open(nil, sealed[1:25], sealed[25:], adByHand("\x01", "7", place))
+	check("XChaCha20-Poly1305", plaintext, err)
+
+	sealed = seal(t, newColumn(t, newCipherOf(t, ring, ciphertext.AES256GCM), place), want[1:])[len("gc1:7:"):]
+	block, err := aes.NewCipher(deriveByHand(t, v.Keys["7"], 2, place, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plaintext, err = gcm.Open(nil, sealed[1:13], sealed[13:], adByHand("\x02", "7", place))
+	check("AES-256-GCM", plaintext, err)
+
+	place.Deterministic = true
+	sealed = seal(t, newColumn(t, newCipher(t, ring), place), want[1:])[len("gc1:i4294967295:"):]
+	key := deriveByHand(t, v.Keys["i4294967295"], 3, place, 64)
+	siv, err := subtle.NewAESSIV(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plaintext, err = siv.DecryptDeterministically(sealed[1:], adByHand("\x03", "i4294967295", place))
+	check("AES-SIV", plaintext, err)
+}
+
+// TestSecondDecoder runs the decoder in JavaScript, which was written from the
+// specification alone, over the vectors.
+func TestSecondDecoder(t *testing.T) {
+	t.Parallel()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("node is not installed, and CI must run the second decoder")
+		}
+		t.Skip("node is not installed; the second decoder was not run")
+	}
+	out, err := exec.Command(node, "testdata/decoder/check.mjs").CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte(" 0 failed")) {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // TestSealMakesTheVectors seals the vectors again, under the same seed: what
