@@ -1,0 +1,108 @@
+package encryptedtype
+
+import "reflect"
+
+// What follows is how the plugin handles fields of these types; programs have
+// no use for it.
+
+// Field is implemented by pointers to the types of this package, and by
+// nothing else.
+type Field interface {
+	// OpenWith calls open with a pointer to a value of the inner type, and
+	// takes the value over if open succeeds.
+	OpenWith(open func(dst any) error) error
+	// SetNull makes the field NULL.
+	SetNull()
+	// InnerType returns the type of the value inside.
+	InnerType() reflect.Type
+
+	plaintext() any
+}
+
+var (
+	_ Field = (*EncryptedString)(nil)
+	_ Field = (*EncryptedBytes)(nil)
+	_ Field = (*Encrypted[int])(nil)
+)
+
+// Plaintext returns the value inside v, nil for NULL, if v is of a type of
+// this package or a pointer to one.
+func Plaintext(v any) (plaintext any, ok bool) {
+	holder, ok := v.(interface{ plaintext() any })
+	if !ok {
+		return nil, false
+	}
+	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
+		return nil, true
+	}
+	return holder.plaintext(), true
+}
+
+// OpenWith implements Field.
+func (e *EncryptedString) OpenWith(open func(dst any) error) error {
+	var s string
+	if err := open(&s); err != nil {
+		return err
+	}
+	*e = NewEncryptedString(s)
+	return nil
+}
+
+// SetNull makes e NULL.
+func (e *EncryptedString) SetNull() { *e = EncryptedString{} }
+
+// InnerType implements Field.
+func (e EncryptedString) InnerType() reflect.Type { return reflect.TypeFor[string]() }
+
+func (e EncryptedString) plaintext() any {
+	if e.reveal == nil {
+		return nil
+	}
+	return e.reveal()
+}
+
+// OpenWith implements Field.
+func (e *EncryptedBytes) OpenWith(open func(dst any) error) error {
+	var b []byte
+	if err := open(&b); err != nil {
+		return err
+	}
+	*e = NewEncryptedBytes(b)
+	return nil
+}
+
+// SetNull makes e NULL.
+func (e *EncryptedBytes) SetNull() { *e = EncryptedBytes{} }
+
+// InnerType implements Field.
+func (e EncryptedBytes) InnerType() reflect.Type { return reflect.TypeFor[[]byte]() }
+
+func (e EncryptedBytes) plaintext() any {
+	if e.reveal == nil {
+		return nil
+	}
+	return e.reveal()
+}
+
+// OpenWith implements Field.
+func (e *Encrypted[T]) OpenWith(open func(dst any) error) error {
+	var v T
+	if err := open(&v); err != nil {
+		return err
+	}
+	*e = NewEncrypted(v)
+	return nil
+}
+
+// SetNull makes e NULL.
+func (e *Encrypted[T]) SetNull() { *e = Encrypted[T]{} }
+
+// InnerType implements Field.
+func (e Encrypted[T]) InnerType() reflect.Type { return reflect.TypeFor[T]() }
+
+func (e Encrypted[T]) plaintext() any {
+	if e.reveal == nil {
+		return nil
+	}
+	return e.reveal()
+}

@@ -1,0 +1,199 @@
+package encryptedtype
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+)
+
+// defaultColumn is a column of the default cipher that is bound to no name.
+var defaultColumn atomic.Pointer[ciphertext.Column]
+
+// defaultCipher opens what names its own column.
+var defaultCipher atomic.Pointer[ciphertext.Cipher]
+
+// SetDefault sets the cipher that the types of this package use under plain
+// database/sql, for the whole process; nil removes it. Call it once at start.
+// A program that uses GORM as well gives it the plugin's Cipher; GORM itself
+// does not use the default, so that databases may have keyrings of their own.
+func SetDefault(cipher *ciphertext.Cipher) error {
+	if cipher == nil {
+		defaultColumn.Store(nil)
+		defaultCipher.Store(nil)
+		return nil
+	}
+	column, err := unscoped(cipher)
+	if err != nil {
+		return err
+	}
+	defaultColumn.Store(column)
+	defaultCipher.Store(cipher)
+	return nil
+}
+
+func unscoped(cipher *ciphertext.Cipher) (*ciphertext.Column, error) {
+	return cipher.Column(ciphertext.ColumnConfig{Named: true})
+}
+
+// ErrNoDefault: a value was to be encrypted or decrypted by database/sql
+// itself, and SetDefault was not called.
+var ErrNoDefault = errors.New("gormcrypt: no cipher for encrypted values outside of GORM; call encryptedtype.SetDefault at start")
+
+// seal gives database/sql the ciphertext of a value. What it returns beside an
+// error is not nil, because GORM drops the error in places and takes nil for
+// NULL.
+func seal(column *ciphertext.Column, v any) (driver.Value, error) {
+	if column == nil {
+		return redacted, ErrNoDefault
+	}
+	sealed, err := column.Seal(nil, v)
+	switch {
+	case ciphertext.IsNull(err):
+		return nil, nil
+	case err != nil:
+		return redacted, err
+	}
+	return string(sealed), nil
+}
+
+func open(dst, src any) error {
+	cipher := defaultCipher.Load()
+	if cipher == nil {
+		return ErrNoDefault
+	}
+	switch src := src.(type) {
+	case string:
+		return cipher.OpenNamed(dst, []byte(src))
+	case []byte:
+		return cipher.OpenNamed(dst, src)
+	}
+	return &ciphertext.Error{Op: "open", Err: fmt.Errorf("%w: the database gave a %T", ciphertext.ErrNotCiphertext, src)}
+}
+
+// cipherer is the gormcrypt plugin, as this package sees it.
+type cipherer interface{ Cipher() *ciphertext.Cipher }
+
+// gormValue seals a value that is bound where no column is known, such as an
+// argument of hand-written SQL, with the cipher of the database it goes to.
+func gormValue(db *gorm.DB, v any) clause.Expr {
+	fail := func(err error) clause.Expr {
+		_ = db.AddError(err)
+		// In a subquery the error would be lost, so the argument fails too.
+		return clause.Expr{SQL: "?", Vars: []any{failing{err}}}
+	}
+	for _, plugin := range db.Plugins {
+		crypt, ok := plugin.(cipherer)
+		if !ok {
+			continue
+		}
+		column, err := unscoped(crypt.Cipher())
+		if err != nil {
+			return fail(err)
+		}
+		sealed, err := seal(column, v)
+		if err != nil {
+			return fail(err)
+		}
+		return clause.Expr{SQL: "?", Vars: []any{sealed}}
+	}
+	return fail(errors.New("gormcrypt: an encrypted value for a *gorm.DB without the plugin; call db.Use(gormcrypt.New(...))"))
+}
+
+// failing is an argument that no driver accepts.
+type failing struct{ err error }
+
+func (f failing) Value() (driver.Value, error) { return redacted, f.err }
+
+// Value returns the ciphertext, made with the default cipher and bound to no
+// column, or nil for NULL. It returns ErrNoDefault without a default.
+func (e EncryptedString) Value() (driver.Value, error) {
+	if e.reveal == nil {
+		return nil, nil
+	}
+	return seal(defaultColumn.Load(), e.Reveal())
+}
+
+// Scan decrypts what a driver read, with the default cipher. It returns
+// ErrNoDefault, or a *ciphertext.Error.
+func (e *EncryptedString) Scan(src any) error {
+	if src == nil {
+		*e = EncryptedString{}
+		return nil
+	}
+	var s string
+	if err := open(&s, src); err != nil {
+		return err
+	}
+	*e = NewEncryptedString(s)
+	return nil
+}
+
+// GormValue gives GORM the ciphertext, so that it asks once for each write.
+func (e EncryptedString) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	return gormValue(db, e.plaintext())
+}
+
+// Value returns the ciphertext, made with the default cipher and bound to no
+// column, or nil for NULL. It returns ErrNoDefault without a default.
+func (e EncryptedBytes) Value() (driver.Value, error) {
+	if e.reveal == nil {
+		return nil, nil
+	}
+	return seal(defaultColumn.Load(), e.reveal())
+}
+
+// Scan decrypts what a driver read, with the default cipher. It returns
+// ErrNoDefault, or a *ciphertext.Error.
+func (e *EncryptedBytes) Scan(src any) error {
+	if src == nil {
+		*e = EncryptedBytes{}
+		return nil
+	}
+	var b []byte
+	if err := open(&b, src); err != nil {
+		return err
+	}
+	*e = NewEncryptedBytes(b)
+	return nil
+}
+
+// GormValue gives GORM the ciphertext, so that it asks once for each write.
+func (e EncryptedBytes) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	return gormValue(db, e.plaintext())
+}
+
+// Value returns the ciphertext, made with the default cipher and bound to no
+// column, or nil for NULL. It returns ErrNoDefault without a default.
+func (e Encrypted[T]) Value() (driver.Value, error) {
+	if e.reveal == nil {
+		return nil, nil
+	}
+	return seal(defaultColumn.Load(), e.Reveal())
+}
+
+// Scan decrypts what a driver read, with the default cipher. It returns
+// ErrNoDefault, or a *ciphertext.Error.
+func (e *Encrypted[T]) Scan(src any) error {
+	if src == nil {
+		*e = Encrypted[T]{}
+		return nil
+	}
+	var v T
+	if err := open(&v, src); err != nil {
+		return err
+	}
+	*e = NewEncrypted(v)
+	return nil
+}
+
+// GormValue gives GORM the ciphertext, so that it asks once for each write.
+func (e Encrypted[T]) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	return gormValue(db, e.plaintext())
+}

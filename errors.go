@@ -1,0 +1,77 @@
+package gormcrypt
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/keyring"
+)
+
+// Error says which column's value could not be sealed or opened, under which
+// key version, and why. It is what errors.As finds in the error of a *gorm.DB.
+type Error = ciphertext.Error
+
+// The reasons inside an Error, to be tested with errors.Is. Those that
+// packages ciphertext and keyring define are repeated here.
+var (
+	// ErrNotCiphertext: the column holds plaintext, or something else's.
+	ErrNotCiphertext = ciphertext.ErrNotCiphertext
+	// ErrUnsupported: a format or algorithm that this version does not know.
+	ErrUnsupported = ciphertext.ErrUnsupported
+	// ErrMalformed: the stored value was cut or mangled.
+	ErrMalformed = ciphertext.ErrMalformed
+	// ErrAuthentication: the stored value was changed, or moved from another
+	// column or row, or sealed with another key of that version.
+	ErrAuthentication = ciphertext.ErrAuthentication
+	// ErrType: a value and the field do not fit together.
+	ErrType = ciphertext.ErrType
+	// ErrUnknownVersion: the keyring does not have the key version.
+	ErrUnknownVersion = keyring.ErrUnknownVersion
+	// ErrRetired: the key version is retired.
+	ErrRetired = keyring.ErrRetired
+	// ErrNoPrimary: the keyring has no key to seal with.
+	ErrNoPrimary = keyring.ErrNoPrimary
+
+	// ErrNoPlugin: a model with encrypted fields was used on a *gorm.DB that
+	// the plugin was not registered with.
+	ErrNoPlugin = errors.New("the gormcrypt plugin is not registered with this *gorm.DB; call db.Use(gormcrypt.New(...)) right after gorm.Open, and list the model in Config.Models")
+	// ErrExpression: the new value of an encrypted column is an SQL
+	// expression, another column or a subquery. SQL cannot make ciphertext.
+	ErrExpression = errors.New("the new value is an SQL expression, and SQL cannot make ciphertext; read the value, change it in Go and write it")
+	// ErrBinding: a value that a column is bound to is not known where the
+	// column is written or read, or it is changed without it.
+	ErrBinding = errors.New("bound value")
+	// ErrNotQueryable: a condition on an encrypted column that the database
+	// cannot decide.
+	ErrNotQueryable = errors.New("an encrypted column cannot be compared by the database")
+)
+
+// ErrModel: a model cannot be encrypted as it is declared. The error is a
+// *ModelError.
+var ErrModel = errors.New("the model cannot be encrypted as it is declared")
+
+// ModelError says what is wrong with the declaration of an encrypted field,
+// and how to mend it.
+type ModelError struct {
+	// Model is the Go type, with its package.
+	Model string
+	// Field is the name of the field; it is empty if the fault is not in one.
+	Field string
+	// Problem says what is wrong.
+	Problem string
+	// Fix says what to change.
+	Fix string
+}
+
+// Error returns the model, the field, the problem and the fix.
+func (e *ModelError) Error() string {
+	name := e.Model
+	if e.Field != "" {
+		name += "." + e.Field
+	}
+	return fmt.Sprintf("gormcrypt: %s: %s; %s", name, e.Problem, e.Fix)
+}
+
+// Unwrap returns ErrModel.
+func (e *ModelError) Unwrap() error { return ErrModel }

@@ -1,0 +1,145 @@
+// Package testdb gives tests and benchmarks real databases: SQLite in a file,
+// and PostgreSQL from wherever this machine can get one.
+package testdb
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Database is an empty database, which is gone after the test.
+type Database struct {
+	// Name is "sqlite" or "postgres".
+	Name string
+	// DSN opens it again.
+	DSN string
+	// Path is the file of an SQLite database.
+	Path string
+}
+
+// Main runs the tests of a package and stops what they started. Call it from
+// TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	stopPostgres()
+	os.Exit(code)
+}
+
+// Each runs a test on an empty database of each kind, in parallel.
+func Each(t *testing.T, test func(t *testing.T, database Database)) {
+	t.Helper()
+	for name, open := range map[string]func(testing.TB) Database{"sqlite": SQLite, "postgres": Postgres} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+// SQLite returns an SQLite database in a file of its own.
+func SQLite(t testing.TB) Database {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "test.db")
+	return Database{Name: "sqlite", DSN: sqliteDSN(path), Path: path}
+}
+
+// Postgres returns a schema of its own in a PostgreSQL database. Where there is
+// no PostgreSQL, it skips the test, and fails it if CI is set.
+func Postgres(t testing.TB) Database {
+	t.Helper()
+	server, err := postgresServer()
+	if err != nil {
+		message := "NO POSTGRES, so nothing was tested on it: " + err.Error() +
+			"\nset GORMCRYPT_TEST_POSTGRES to a DSN, start Docker, or install the server (Debian: apt-get install postgresql)"
+		if os.Getenv("CI") != "" {
+			t.Fatal(message)
+		}
+		fmt.Fprintln(os.Stderr, "=== "+message)
+		t.Skip(message)
+	}
+	schema := "t_" + strings.ToLower(rand.Text())[:16]
+	execute(t, server, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { execute(t, server, "DROP SCHEMA "+schema+" CASCADE") })
+	return Database{Name: "postgres", DSN: withSearchPath(server, schema)}
+}
+
+func execute(t testing.TB, dsn, statement string) {
+	t.Helper()
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(context.Background(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// withSearchPath adds a schema to a DSN, in either of its two forms.
+func withSearchPath(dsn, schema string) string {
+	switch {
+	case !strings.Contains(dsn, "://"):
+		return dsn + " search_path=" + schema
+	case strings.Contains(dsn, "?"):
+		return dsn + "&search_path=" + schema
+	}
+	return dsn + "?search_path=" + schema
+}
+
+// Open opens the database with GORM. Its connections are closed after the
+// test. Without a logger it is silent.
+func (d Database) Open(t testing.TB, config *gorm.Config) *gorm.DB {
+	t.Helper()
+	if config == nil {
+		config = &gorm.Config{}
+	}
+	if config.Logger == nil {
+		config.Logger = logger.Discard
+	}
+	dialector := postgres.Open(d.DSN)
+	if d.Name == "sqlite" {
+		dialector = sqliteDialector(d.DSN)
+	}
+	db, err := gorm.Open(dialector, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(4)
+	t.Cleanup(func() { pool.Close() })
+	return db
+}
+
+// Plain opens the database with nothing but database/sql, past GORM and every
+// plugin.
+func (d Database) Plain(t testing.TB) *sql.DB {
+	t.Helper()
+	driver := "pgx"
+	if d.Name == "sqlite" {
+		driver = sqliteDriver
+	}
+	db, err := sql.Open(driver, d.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// postgresServer starts PostgreSQL, or finds it, once for the process, and
+// returns its DSN.
+var postgresServer = sync.OnceValues(findPostgres)

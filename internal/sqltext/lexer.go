@@ -1,0 +1,170 @@
+// Package sqltext reads fragments of SQL as SQLite and PostgreSQL write them:
+// enough to tell names from strings and comments, and nothing more.
+package sqltext
+
+import (
+	"iter"
+	"strings"
+)
+
+// Kind is what a token is.
+type Kind uint8
+
+const (
+	// Word is a keyword or a name without quotes.
+	Word Kind = iota + 1
+	// QuotedName is a name in double quotes, backquotes or brackets. SQLite
+	// takes one in double quotes for a string if nothing has that name.
+	QuotedName
+	// String is a string literal, of any form.
+	String
+	// Number is a numeric literal.
+	Number
+	// Placeholder stands for an argument: ?, ?1, $1, @name, :name.
+	Placeholder
+	// Symbol is any other single character.
+	Symbol
+)
+
+// Token is a part of an SQL text. White space and comments are none.
+type Token struct {
+	Kind Kind
+	// Text is the token as written; of a QuotedName, the name without its
+	// quotes.
+	Text string
+}
+
+// Tokens returns the tokens of an SQL fragment. What is not closed extends to
+// the end. Where the dialects differ, a text is read in the way that hides
+// less: a backslash escapes only in strings that start with E, and nested
+// comments end where the first one does.
+func Tokens(sql string) iter.Seq[Token] {
+	return func(yield func(Token) bool) {
+		l := lexer{rest: sql}
+		for {
+			token, ok := l.next()
+			if !ok || !yield(token) {
+				return
+			}
+		}
+	}
+}
+
+type lexer struct{ rest string }
+
+// cut takes the first n bytes off the text.
+func (l *lexer) cut(n int) string {
+	head := l.rest[:n]
+	l.rest = l.rest[n:]
+	return head
+}
+
+// cutThrough takes everything up to and with end, or all that is left.
+func (l *lexer) cutThrough(from int, end string) string {
+	if i := strings.Index(l.rest[from:], end); i >= 0 {
+		return l.cut(from + i + len(end))
+	}
+	return l.cut(len(l.rest))
+}
+
+func (l *lexer) next() (Token, bool) {
+	for {
+		l.rest = strings.TrimLeft(l.rest, " \t\r\n\f\v")
+		switch {
+		case l.rest == "":
+			return Token{}, false
+		case strings.HasPrefix(l.rest, "--"):
+			l.cutThrough(2, "\n")
+		case strings.HasPrefix(l.rest, "/*"):
+			l.cutThrough(2, "*/")
+		default:
+			return l.token(), true
+		}
+	}
+}
+
+func (l *lexer) token() Token {
+	c := l.rest[0]
+	switch {
+	case c == '\'':
+		return Token{String, l.cut(l.quoted(0, '\'', false))}
+	case (c == 'E' || c == 'e') && strings.HasPrefix(l.rest[1:], "'"):
+		return Token{String, l.cut(l.quoted(1, '\'', true))}
+	case c == '"' || c == '`':
+		return Token{QuotedName, unquote(l.cut(l.quoted(0, c, false)), c)}
+	case c == '[':
+		// A name in SQLite, a subscript in PostgreSQL, which may hold anything.
+		if end := strings.IndexByte(l.rest, ']'); end > 0 && isPlainName(l.rest[1:end]) {
+			text := l.cut(end + 1)
+			return Token{QuotedName, text[1:end]}
+		}
+	case c == '$':
+		return l.dollar()
+	case c == '?' || c == '@' || c == ':' && len(l.rest) > 1 && isWordStart(l.rest[1]):
+		return Token{Placeholder, l.cut(1 + wordLen(l.rest[1:]))}
+	case c >= '0' && c <= '9':
+		return Token{Number, l.cut(wordLen(l.rest))}
+	case isWordStart(c):
+		return Token{Word, l.cut(wordLen(l.rest))}
+	}
+	return Token{Symbol, l.cut(1)}
+}
+
+// quoted returns the length of a quoted text that starts at byte start. Its
+// quote is doubled inside, or escaped by a backslash.
+func (l *lexer) quoted(start int, quote byte, backslash bool) int {
+	for i := start + 1; i < len(l.rest); i++ {
+		switch {
+		case backslash && l.rest[i] == '\\':
+			i++
+		case l.rest[i] != quote:
+		case i+1 < len(l.rest) && l.rest[i+1] == quote:
+			i++
+		default:
+			return i + 1
+		}
+	}
+	return len(l.rest)
+}
+
+func unquote(text string, quote byte) string {
+	q := string(quote)
+	text = strings.TrimSuffix(text[1:], q)
+	return strings.ReplaceAll(text, q+q, q)
+}
+
+// dollar reads $1, and a string in dollar quotes with or without a tag.
+func (l *lexer) dollar() Token {
+	n := 1 + wordLen(l.rest[1:])
+	if n < len(l.rest) && l.rest[n] == '$' && (n == 1 || isWordStart(l.rest[1])) {
+		tag := l.rest[:n+1]
+		return Token{String, l.cutThrough(len(tag), tag)}
+	}
+	return Token{Placeholder, l.cut(n)}
+}
+
+// isWordStart reports whether a name may start with c. Everything beyond ASCII
+// is part of a name, in both dialects.
+func isWordStart(c byte) bool {
+	return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80
+}
+
+// isPlainName reports whether s consists of words and spaces.
+func isPlainName(s string) bool {
+	for _, word := range strings.Split(s, " ") {
+		if wordLen(word) != len(word) {
+			return false
+		}
+	}
+	return true
+}
+
+// wordLen returns how many bytes from the start belong to a word or number. A
+// dollar sign does in PostgreSQL, but it starts no word.
+func wordLen(s string) int {
+	n := 0
+	for n < len(s) && (isWordStart(s[n]) || s[n] >= '0' && s[n] <= '9') {
+		n++
+	}
+	return n
+}

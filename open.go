@@ -1,0 +1,192 @@
+package gormcrypt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
+)
+
+// The read gate. Fields of models open when GORM scans a row into them.
+
+// serializer is what the tag serializer:encrypted names. GORM has one for the
+// whole process; it finds the plugin of a field in the registry.
+type serializer struct{}
+
+// Value hands the field's value to the write gate. To everything else, such as
+// a driver or a logger, it gives nothing but an error.
+func (serializer) Value(_ context.Context, field *schema.Field, _ reflect.Value, value any) (any, error) {
+	reason := ErrNoPlugin
+	if lookup(field) != nil {
+		reason = fmt.Errorf("%w: a value of the field was used where only SQL can compare it", ErrNotQueryable)
+	}
+	return unsealed{reveal: func() (*schema.Field, any) { return field, value }},
+		&Error{Op: "seal", Table: field.Schema.Table, Column: field.DBName, Err: reason}
+}
+
+// Scan opens a stored value into the field of a row.
+func (serializer) Scan(ctx context.Context, field *schema.Field, row reflect.Value, stored any) error {
+	policy := lookup(field)
+	if policy == nil {
+		return &Error{Op: "open", Table: field.Schema.Table, Column: field.DBName, Err: ErrNoPlugin}
+	}
+	return policy.open(ctx, row, stored)
+}
+
+func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error {
+	target := p.field.ReflectValueOf(ctx, row)
+	if stored == nil {
+		target.SetZero()
+		return nil
+	}
+	bound, err := p.boundIn(ctx, row)
+	if err != nil {
+		return err
+	}
+	open := func(dst any) error {
+		switch stored := stored.(type) {
+		case string:
+			return p.column.OpenString(dst, stored, bound...)
+		case []byte:
+			return p.column.Open(dst, stored, bound...)
+		}
+		return p.openError(fmt.Errorf("%w: the column holds a %T; its type must be text or binary", ErrNotCiphertext, stored))
+	}
+	if target.Kind() == reflect.Pointer {
+		fresh := reflect.New(target.Type().Elem())
+		if held, ok := fresh.Interface().(encryptedtype.Field); ok {
+			if err := held.OpenWith(open); err != nil {
+				return err
+			}
+			target.Set(fresh)
+			return nil
+		}
+	}
+	dst := target.Addr().Interface()
+	if held, ok := dst.(encryptedtype.Field); ok {
+		return held.OpenWith(open)
+	}
+	return open(dst)
+}
+
+func (p *policy) openError(err error) error {
+	return &Error{Op: "open", Table: p.column.Table, Column: p.column.Column, Err: err}
+}
+
+// boundIn returns the values that the policy's column is bound to, from a row
+// that GORM is filling in the order of the result's columns.
+func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.Bound, error) {
+	var bound []ciphertext.Bound
+	for _, field := range p.bind {
+		value, _ := field.ValueOf(ctx, row)
+		canonical, err := ciphertext.Bind(value)
+		if err != nil {
+			return nil, p.openError(fmt.Errorf("%w %s: %w when the row is read; select it too, in front of %s",
+				ErrBinding, field.Name, err, p.field.DBName))
+		}
+		bound = append(bound, canonical)
+	}
+	return bound, nil
+}
+
+// orderSelect has a query read the values that a column is bound to before the
+// column: GORM fills a row from left to right, and the order in the table is
+// nobody's to rely on.
+func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	selected, ok := c.Expression.(clause.Select)
+	if !ok || selected.Expression != nil {
+		return c
+	}
+	if len(selected.Columns) == 0 {
+		m := p.rowModel(stmt)
+		if m == nil || len(m.bound) == 0 || m.schema != stmt.Schema {
+			return c
+		}
+		for _, name := range stmt.Schema.DBNames {
+			selected.Columns = append(selected.Columns, clause.Column{Table: clause.CurrentTable, Name: name})
+		}
+	}
+	selected.Columns = p.order(stmt, selected.Columns)
+	c.Expression = selected
+	return c
+}
+
+// orderReturning does the same for what INSERT, UPDATE and DELETE return.
+func (p *Plugin) orderReturning(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	returning, ok := c.Expression.(clause.Returning)
+	m := p.rowModel(stmt)
+	if !ok || m == nil || len(m.bound) == 0 {
+		return c
+	}
+	if len(returning.Columns) == 0 || len(returning.Columns) == 1 && returning.Columns[0].Name == "*" {
+		returning.Columns = nil
+		for _, name := range m.schema.DBNames {
+			returning.Columns = append(returning.Columns, clause.Column{Name: name})
+		}
+	}
+	returning.Columns = p.order(stmt, returning.Columns)
+	c.Expression = returning
+	return c
+}
+
+// order moves the columns that are bound to others of their row to the end.
+// It leaves the order of all others, and does not change its argument.
+func (p *Plugin) order(stmt *gorm.Statement, columns []clause.Column) []clause.Column {
+	models := p.target(stmt)
+	isBound := func(column clause.Column) bool {
+		policy := models.column(column.Name)
+		if policy == nil && column.Alias != "" {
+			policy = p.tables.anywhere(column.Name) // of a joined table
+		}
+		return policy != nil && len(policy.bind) > 0
+	}
+	if !slices.ContainsFunc(columns, isBound) {
+		return columns
+	}
+	ordered := slices.Clone(columns)
+	slices.SortStableFunc(ordered, func(a, b clause.Column) int {
+		switch x, y := isBound(a), isBound(b); {
+		case x == y:
+			return 0
+		case x:
+			return 1
+		}
+		return -1
+	})
+	return ordered
+}
+
+// rowModel returns the model that a statement reads rows of.
+func (p *Plugin) rowModel(stmt *gorm.Statement) *modelPolicy {
+	if stmt.Schema == nil {
+		return nil
+	}
+	m, ok := p.models.Load(stmt.Schema)
+	if !ok {
+		return nil
+	}
+	return m.(*modelPolicy)
+}
+
+// discardOnError takes back the rows of a query of which one could not be
+// opened: GORM would hand it out with an empty field, which a Save would then
+// write.
+func discardOnError(db *gorm.DB) {
+	var failure *Error
+	if db.Error == nil || !errors.As(db.Error, &failure) || failure.Op != "open" {
+		return
+	}
+	result := db.Statement.ReflectValue
+	if result.IsValid() && result.CanSet() {
+		result.SetZero()
+		db.RowsAffected = 0
+	}
+}

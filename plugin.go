@@ -1,0 +1,220 @@
+package gormcrypt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/keyring"
+)
+
+// Config configures a Plugin.
+type Config struct {
+	// Keys is where the keyring comes from: a *keyring.Keyring, or a source
+	// that loads one. It is loaded once, when the plugin is registered; see
+	// [Plugin.SetKeys] for later changes.
+	Keys keyring.Source
+	// Models are pointers to the models with encrypted fields. They are checked
+	// when the plugin is registered. A model that is not listed is checked when
+	// it is first used; until then, statements that name only its table, and
+	// raw SQL that is scanned into it, do not know that it is encrypted. List
+	// them all.
+	Models []any
+	// Algorithm seals the columns that are not deterministic. Zero means
+	// XChaCha20-Poly1305, or AES-256-GCM when Go runs in FIPS 140-3 mode.
+	Algorithm ciphertext.Algorithm
+}
+
+// Plugin is the GORM plugin. Each *gorm.DB needs one of its own. It is safe
+// for concurrent use after it was registered.
+type Plugin struct {
+	config     Config
+	registered atomic.Bool
+	cipher     *ciphertext.Cipher
+
+	// models holds a *modelPolicy for every schema that was seen.
+	models        sync.Map // *schema.Schema -> *modelPolicy
+	registrations *registrations
+	// tables holds the policies by folded table name, for statements that do
+	// not tell their model.
+	tables tables
+}
+
+// New returns a plugin for one *gorm.DB, to be registered with db.Use. What is
+// wrong with the configuration is reported there.
+func New(config Config) *Plugin { return &Plugin{config: config} }
+
+// Name returns "gormcrypt", under which db.Plugins holds the plugin.
+func (p *Plugin) Name() string { return "gormcrypt" }
+
+// Initialize is called by db.Use. It loads the keyring, checks the models and
+// installs the gates. Call db.Use right after gorm.Open, before the *gorm.DB
+// is shared between goroutines.
+//
+// It returns the error of the key source, a *ModelError, or an error that says
+// what is missing in the configuration.
+func (p *Plugin) Initialize(db *gorm.DB) error {
+	if p.config.Keys == nil {
+		return errors.New("gormcrypt: Config.Keys is not set; use keyring.FromEnv, or keyring.Generate for a first try")
+	}
+	if !p.registered.CompareAndSwap(false, true) {
+		return errors.New("gormcrypt: this plugin is registered already; make one with gormcrypt.New for each *gorm.DB")
+	}
+	keys, err := p.config.Keys.Load(db.Statement.Context)
+	if err != nil {
+		return fmt.Errorf("gormcrypt: loading the keyring: %w", err)
+	}
+	p.cipher, err = ciphertext.New(keys, ciphertext.Config{Algorithm: p.config.Algorithm})
+	if err != nil {
+		return err
+	}
+	p.registrations = newRegistrations(p)
+
+	// Not before there is a plugin: until then GORM itself refuses every model
+	// with an encrypted field, on every path.
+	schema.RegisterSerializer("encrypted", serializer{})
+	for _, model := range p.config.Models {
+		stmt := &gorm.Statement{DB: db}
+		if err := stmt.Parse(model); err != nil {
+			return fmt.Errorf("gormcrypt: parsing the model %T: %w", model, err)
+		}
+		if _, err := p.model(stmt.Schema); err != nil {
+			return err
+		}
+	}
+	p.installBuilders(db)
+	return p.installCallbacks(db)
+}
+
+// SetKeys loads a keyring and uses it from now on. Statements that are under
+// way finish under the one before. It returns the error of the source, and
+// then nothing has changed.
+func (p *Plugin) SetKeys(ctx context.Context, source keyring.Source) error {
+	if p.cipher == nil {
+		return errors.New("gormcrypt: the plugin is not registered yet; call db.Use first")
+	}
+	keys, err := source.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("gormcrypt: loading the keyring: %w", err)
+	}
+	return p.cipher.SetKeys(keys)
+}
+
+// Cipher returns the cipher of the plugin, for encryptedtype.SetDefault. It is
+// nil before the plugin is registered.
+func (p *Plugin) Cipher() *ciphertext.Cipher { return p.cipher }
+
+// installBuilders puts the gates in front of the clause builders, which every
+// statement that GORM builds passes after its hooks and conversions. What a
+// dialect installed is called after ours.
+func (p *Plugin) installBuilders(db *gorm.DB) {
+	for name, gate := range map[string]func(*gorm.Statement, clause.Clause) clause.Clause{
+		"VALUES":      p.sealValues,
+		"SET":         p.sealSet,
+		"ON CONFLICT": p.sealOnConflict,
+		"WHERE":       p.checkWhere,
+		"FROM":        p.checkFrom,
+		"GROUP BY":    p.checkGroupBy,
+		"SELECT":      p.orderSelect,
+		"RETURNING":   p.orderReturning,
+	} {
+		next := db.ClauseBuilders[name]
+		db.ClauseBuilders[name] = func(c clause.Clause, builder clause.Builder) {
+			if stmt, ok := builder.(*gorm.Statement); ok {
+				c = gate(stmt, c)
+			}
+			if next != nil {
+				next(c, builder)
+			} else {
+				c.Build(builder)
+			}
+		}
+	}
+}
+
+// installCallbacks has every statement's models checked before anything else
+// happens to it, and rows that could not be opened taken back.
+func (p *Plugin) installCallbacks(db *gorm.DB) error {
+	callbacks := db.Callback()
+	return errors.Join(
+		callbacks.Create().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Query().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Update().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Delete().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Row().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Query().After("gorm:query").Register("gormcrypt:discard", discardOnError),
+	)
+}
+
+// checkModels reads the tags of a statement's model, and of the struct that it
+// reads from or writes to, if that is another.
+func (p *Plugin) checkModels(db *gorm.DB) {
+	stmt := db.Statement
+	if stmt.Schema != nil {
+		if _, err := p.model(stmt.Schema); err != nil {
+			_ = db.AddError(err)
+			return
+		}
+	}
+	if !holdsStruct(stmt.Dest) {
+		return
+	}
+	dest := &gorm.Statement{DB: db}
+	if dest.Parse(stmt.Dest) == nil && dest.Schema != stmt.Schema {
+		if _, err := p.model(dest.Schema); err != nil {
+			_ = db.AddError(err)
+		}
+	}
+}
+
+// holdsStruct reports whether v is a struct, or a pointer to or slice of such.
+func holdsStruct(v any) bool {
+	t := reflect.TypeOf(v)
+	for t != nil {
+		switch t.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+			t = t.Elem()
+		default:
+			return t.Kind() == reflect.Struct
+		}
+	}
+	return false
+}
+
+// model returns the policies of a schema, which it reads when it sees the
+// schema for the first time, together with those that it is related to.
+func (p *Plugin) model(s *schema.Schema) (*modelPolicy, error) {
+	if m, ok := p.models.Load(s); ok {
+		return m.(*modelPolicy), nil
+	}
+	m, err := parseModel(s, p.cipher)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.tables.add(m); err != nil {
+		return nil, err
+	}
+	if _, loaded := p.models.LoadOrStore(s, m); !loaded && len(m.byField) > 0 {
+		p.registrations.add(m)
+	}
+	for _, relation := range s.Relationships.Relations {
+		related := []*schema.Schema{relation.FieldSchema}
+		if relation.JoinTable != nil {
+			related = append(related, relation.JoinTable)
+		}
+		for _, other := range related {
+			if _, err := p.model(other); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return m, nil
+}

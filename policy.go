@@ -1,0 +1,300 @@
+package gormcrypt
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
+)
+
+// policy is what the tags of one encrypted field say, read once. The gates
+// ask it and nothing else.
+type policy struct {
+	field *schema.Field
+	// inner is the Go type of the values that are sealed: the field's, without
+	// pointers, or the one inside a type of package encryptedtype.
+	inner  reflect.Type
+	column *ciphertext.Column
+	// bind are the fields of the same row that ciphertexts are bound to.
+	bind []*schema.Field
+}
+
+// modelPolicy holds the policies of one model.
+type modelPolicy struct {
+	schema *schema.Schema
+	// columns are the encrypted ones, by every name that a statement may call
+	// them by: folded column and field names.
+	columns map[string]*policy
+	// byField are the same by the field's own name in its struct.
+	byField map[*schema.Field]*policy
+	// bound are the policies that are bound to a column, by its folded name.
+	bound map[string][]*policy
+}
+
+// fold returns a column's name as databases compare it: without qualifiers and
+// quotes, in lower case. What PostgreSQL would tell apart by case is taken for
+// the same; an error from the database is better than a plaintext in it.
+func fold(name string) string {
+	name = name[strings.LastIndexByte(name, '.')+1:]
+	return strings.ToLower(strings.Trim(name, "\"`[] "))
+}
+
+// isMarked reports whether GORM gave the field our serializer.
+func isMarked(field *schema.Field) bool {
+	_, ok := field.Serializer.(serializer)
+	return ok
+}
+
+// parseModel reads the tags of a model. It returns a *ModelError for the first
+// field that cannot be encrypted as it is declared.
+func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, error) {
+	m := &modelPolicy{
+		schema:  s,
+		columns: map[string]*policy{},
+		byField: map[*schema.Field]*policy{},
+		bound:   map[string][]*policy{},
+	}
+	for _, field := range s.Fields {
+		if !isMarked(field) {
+			if tag, ok := field.Tag.Lookup(tagName); ok {
+				return nil, modelError(field, fmt.Sprintf("it has the tag %s:%q and is not marked as encrypted", tagName, tag),
+					`add gorm:"serializer:encrypted", or remove the tag`)
+			}
+			continue
+		}
+		if field.DBName == "" {
+			continue
+		}
+		p, err := parsePolicy(field, cipher)
+		if err != nil {
+			return nil, err
+		}
+		m.byField[field] = p
+		m.columns[fold(field.DBName)] = p
+		for _, bound := range p.bind {
+			m.bound[fold(bound.DBName)] = append(m.bound[fold(bound.DBName)], p)
+		}
+	}
+	for field, p := range m.byField {
+		if name := fold(field.Name); s.LookUpField(field.Name) == field && m.columns[name] == nil && s.FieldsByDBName[name] == nil {
+			m.columns[name] = p
+		}
+	}
+	for _, relation := range s.Relationships.Relations {
+		for _, reference := range relation.References {
+			for _, key := range []*schema.Field{reference.PrimaryKey, reference.ForeignKey} {
+				if key != nil && m.byField[key] != nil {
+					return nil, modelError(key, "it is a key of the relation "+relation.Name+", and encrypted keys match nothing",
+						"relate the models by another column")
+				}
+			}
+		}
+	}
+	return m, nil
+}
+
+func modelError(field *schema.Field, problem, fix string) error {
+	return &ModelError{
+		Model:   field.Schema.ModelType.String(),
+		Field:   field.BindName(),
+		Problem: problem,
+		Fix:     fix,
+	}
+}
+
+func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error) {
+	var o options
+	if tag, ok := field.Tag.Lookup(tagName); ok {
+		var err error
+		if o, err = parseOptions(tag); err != nil {
+			problem, fix, _ := strings.Cut(err.Error(), "; ")
+			return nil, modelError(field, problem, fix)
+		}
+	}
+	p := &policy{field: field, inner: field.IndirectFieldType}
+	config := ciphertext.ColumnConfig{
+		Table: field.Schema.Table, Column: field.DBName,
+		Deterministic: o.deterministic, Pad: o.pad,
+	}
+	if o.table != "" {
+		config.Table, config.Column = o.table, o.column
+	}
+	if inner, ok := reflect.New(field.IndirectFieldType).Interface().(encryptedtype.Field); ok {
+		p.inner = inner.InnerType()
+		config.Named = true
+	}
+	var problem, fix string
+	if config.Binary, problem, fix = columnType(field); problem != "" {
+		return nil, modelError(field, problem, fix)
+	}
+	var err error
+	if p.column, err = cipher.Column(config); err != nil {
+		return nil, modelError(field, err.Error(), "see the documentation of ciphertext.ColumnConfig")
+	}
+	for _, check := range []func() (problem, fix string){
+		p.checkGoType, p.checkKeys, p.checkDefault, p.checkIndexes, p.checkSize,
+	} {
+		if problem, fix := check(); problem != "" {
+			return nil, modelError(field, problem, fix)
+		}
+	}
+	return p, p.parseBind(o.bind)
+}
+
+func (p *policy) parseBind(names []string) error {
+	for _, name := range names {
+		// In an embedded struct, a field beside this one goes before others.
+		s := p.field.Schema
+		bound := s.LookUpFieldByBindName(p.field.BindNames, name)
+		if bound == nil {
+			bound = s.FieldsByName[name]
+		}
+		switch {
+		case bound == nil || bound.DBName == "":
+			return modelError(p.field, "bind="+name+" names no field of the model with a column", "write the Go name of a field")
+		case bound == p.field:
+			return modelError(p.field, "it is bound to itself", "bind it to another field")
+		case bound.Serializer != nil:
+			return modelError(p.field, "it is bound to "+name+", which has a serializer", "bind it to a plain column")
+		}
+		if problem := bindable(bound.IndirectFieldType); problem != "" {
+			return modelError(p.field, "it is bound to "+name+", "+problem,
+				"bind it to a string, an integer or a []byte")
+		}
+		p.bind = append(p.bind, bound)
+	}
+	return nil
+}
+
+// bindable returns why values of a type cannot be bound to, if so: they must
+// come back from every database as they were written.
+func bindable(t reflect.Type) string {
+	switch k := t.Kind(); {
+	case reflect.PointerTo(t).Implements(valuerType):
+		return "" // such as a UUID; Bind looks at what it gives
+	case k == reflect.String, k >= reflect.Int && k <= reflect.Uint64, k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return ""
+	}
+	return "a " + t.String() + ", which need not come back from a database as it was written"
+}
+
+var (
+	valuerType  = reflect.TypeFor[driver.Valuer]()
+	scannerType = reflect.TypeFor[sql.Scanner]()
+)
+
+func (p *policy) checkGoType() (problem, fix string) {
+	t := p.inner
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer, reflect.Uintptr:
+		return "values of type " + t.String() + " cannot be encrypted", "choose a string, []byte, bool, number, time, or a type that encodes as JSON"
+	case reflect.Interface:
+		if t.NumMethod() > 0 {
+			return "values of the interface type " + t.String() + " cannot be decrypted into it", "choose a concrete type"
+		}
+	}
+	if t.Implements(valuerType) && !reflect.PointerTo(t).Implements(scannerType) {
+		return "the type " + t.String() + " has a Value method and its pointer no Scan method, so what is written could not be read", "add the method"
+	}
+	return "", ""
+}
+
+func (p *policy) checkKeys() (problem, fix string) {
+	if p.field.PrimaryKey {
+		return "it is a primary key, and encrypted keys match nothing", "use another column as the key"
+	}
+	return "", ""
+}
+
+func (p *policy) checkDefault() (problem, fix string) {
+	if p.field.HasDefaultValue {
+		return "it has a default:, which the database would store in the clear", "remove the default: and set the value in Go, for example in a BeforeCreate hook"
+	}
+	return "", ""
+}
+
+func (p *policy) checkIndexes() (problem, fix string) {
+	if p.column.Deterministic {
+		return "", ""
+	}
+	for name := range p.field.TagSettings {
+		switch name {
+		case "UNIQUE", "UNIQUEINDEX":
+			return "it is unique, and equal values have different ciphertexts, so that would never be violated", `add encrypt:"deterministic", or remove the constraint`
+		case "INDEX":
+			return "it has an index, and equal values have different ciphertexts, so that would never be used", "remove the index"
+		}
+	}
+	return "", ""
+}
+
+// textTypes and binaryTypes are the column types that keep ciphertext as it
+// is. char and binary are not among them, because they pad; citext is not,
+// because it compares without case.
+var (
+	textTypes   = []string{"string", "text", "varchar", "character varying", "mediumtext", "longtext", "clob", "nvarchar", "ntext"}
+	binaryTypes = []string{"bytes", "bytea", "blob", "mediumblob", "longblob", "varbinary"}
+)
+
+// columnType reports whether the column is binary, and what is wrong with its
+// type if it can hold no ciphertext.
+func columnType(field *schema.Field) (binary bool, problem, fix string) {
+	name, _, _ := strings.Cut(strings.ToLower(string(field.DataType)), "(")
+	name = strings.TrimSpace(name)
+	for _, t := range binaryTypes {
+		if name == t {
+			return true, "", ""
+		}
+	}
+	for _, t := range textTypes {
+		if name == t {
+			return false, "", ""
+		}
+	}
+	return false, "its column has the type " + string(field.DataType) + ", which cannot hold ciphertext", `add type:text to its gorm tag`
+}
+
+// shortest is the plaintext that a column must have room for at least, in
+// bytes, if its length is limited: a number, a time, or any text of the
+// length that varchar columns commonly have.
+const shortest = 255
+
+// checkSize refuses a column that could not hold the ciphertext of ordinary
+// values. SQLite ignores sizes, PostgreSQL does not; a model serves both.
+func (p *policy) checkSize() (problem, fix string) {
+	size, tag := p.field.Size, "size:"+strconv.Itoa(p.field.Size)
+	if _, inType, ok := strings.Cut(string(p.field.DataType), "("); ok {
+		n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(inType), ")")))
+		if err != nil {
+			return "the size in type:" + string(p.field.DataType) + " is not a number", "write type:text"
+		}
+		size, tag = n, "type:"+string(p.field.DataType)
+	} else if _, ok := p.field.TagSettings["SIZE"]; !ok {
+		return "", "" // what GORM sets for a number is its own width
+	}
+	plaintext := 1 + shortest
+	switch {
+	case p.inner.Kind() == reflect.Bool:
+		plaintext = 1 + 1
+	case p.inner.Kind() >= reflect.Int && p.inner.Kind() <= reflect.Float64:
+		plaintext = 1 + 8
+	case p.inner.ConvertibleTo(schema.TimeReflectType):
+		plaintext = 1 + 16
+	}
+	const versionGrowth = len("4294967295") - 1
+	if need := p.column.SealedLen(plaintext) + versionGrowth; size < need {
+		return fmt.Sprintf("%s is too small: the ciphertext of a value of %d bytes takes up to %d", tag, plaintext-1, need),
+			"remove it and use type:text, or make it larger"
+	}
+	return "", ""
+}

@@ -1,0 +1,349 @@
+package gormcrypt
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
+)
+
+// The write gate. GORM hands the columns and the values of every statement
+// that it builds to these functions, after hooks and conversions; what they
+// return goes to the driver and to the logger. The clauses of the statement
+// and the caller's maps and structs stay as they are.
+
+// sealValues seals the rows of an INSERT.
+func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	values, ok := c.Expression.(clause.Values)
+	if !ok {
+		return c
+	}
+	models := p.target(stmt)
+	policies := make([]*policy, len(values.Columns))
+	encrypted := false
+	for i, column := range values.Columns {
+		policies[i] = models.column(column.Name)
+		encrypted = encrypted || policies[i] != nil
+	}
+	if !encrypted {
+		return c
+	}
+	index := func(field *schema.Field) int {
+		return slices.IndexFunc(values.Columns, func(column clause.Column) bool {
+			return fold(column.Name) == fold(field.DBName)
+		})
+	}
+	var failure error
+	rows := make([][]any, len(values.Values))
+	for i, row := range values.Values {
+		rows[i] = slices.Clone(row)
+		for j, policy := range policies {
+			if policy == nil {
+				continue
+			}
+			if failure == nil {
+				rows[i][j], failure = policy.seal(stmt.Context, row[j], func(field *schema.Field) (any, error) {
+					if k := index(field); k >= 0 {
+						return row[k], nil
+					}
+					return nil, fmt.Errorf("the same statement does not write %s", field.Name)
+				})
+			}
+			if failure != nil {
+				// Nothing unsealed may stay in a statement that will be logged.
+				rows[i][j] = refused{failure}
+			}
+		}
+	}
+	p.refuse(stmt, failure)
+	values.Values = rows
+	c.Expression = values
+	return c
+}
+
+// sealSet seals the assignments of an UPDATE.
+func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	set, ok := c.Expression.(clause.Set)
+	if !ok {
+		return c
+	}
+	models := p.target(stmt)
+	failure := models.checkBoundTogether(set)
+	rows := updatedRows{stmt: stmt, set: set}
+	sealed := slices.Clone(set)
+	for i, assignment := range set {
+		policy := models.column(assignment.Column.Name)
+		if policy == nil {
+			continue
+		}
+		if failure == nil {
+			sealed[i].Value, failure = policy.seal(stmt.Context, assignment.Value, rows.value)
+		}
+		if failure != nil {
+			sealed[i].Value = refused{failure}
+		}
+	}
+	if !p.refuse(stmt, failure) {
+		rows.restrict(stmt)
+	}
+	c.Expression = sealed
+	return c
+}
+
+// sealOnConflict seals the assignments of an upsert.
+func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	conflict, ok := c.Expression.(clause.OnConflict)
+	if !ok {
+		return c
+	}
+	models := p.target(stmt)
+	failure := models.checkBoundTogether(conflict.DoUpdates)
+	sealed := slices.Clone(conflict.DoUpdates)
+	for i, assignment := range conflict.DoUpdates {
+		policy := models.column(assignment.Column.Name)
+		if policy == nil {
+			continue
+		}
+		if failure == nil {
+			sealed[i].Value, failure = policy.sealConflict(stmt.Context, conflict, assignment)
+		}
+		if failure != nil {
+			sealed[i].Value = refused{failure}
+		}
+	}
+	p.refuse(stmt, failure)
+	conflict.DoUpdates = sealed
+	conflict.Where = p.checkConditions(stmt, conflict.Where)
+	conflict.TargetWhere = p.checkConditions(stmt, conflict.TargetWhere)
+	c.Expression = conflict
+	return c
+}
+
+// sealConflict seals one assignment of an upsert. The row that is in the table
+// may differ from the one that was to be inserted, so what the new value is
+// bound to must be written beside it or be what the rows conflict in.
+func (p *policy) sealConflict(ctx context.Context, conflict clause.OnConflict, assignment clause.Assignment) (any, error) {
+	assigned := func(field *schema.Field) (any, bool) {
+		for _, other := range conflict.DoUpdates {
+			if fold(other.Column.Name) == fold(field.DBName) {
+				return other.Value, true
+			}
+		}
+		return nil, false
+	}
+	if !isExcluded(assignment.Value, p.field) {
+		return p.seal(ctx, assignment.Value, func(field *schema.Field) (any, error) {
+			if value, ok := assigned(field); ok {
+				return value, nil
+			}
+			return nil, fmt.Errorf("the upsert does not assign %s", field.Name)
+		})
+	}
+	for _, field := range p.bind {
+		value, ok := assigned(field)
+		conflicting := slices.ContainsFunc(conflict.Columns, func(column clause.Column) bool {
+			return fold(column.Name) == fold(field.DBName)
+		})
+		if !(ok && isExcluded(value, field)) && !conflicting {
+			return nil, p.fail(fmt.Errorf("%w %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
+		}
+	}
+	return assignment.Value, nil
+}
+
+// isExcluded reports whether a value is the field's own column in the row that
+// an upsert was to insert.
+func isExcluded(value any, field *schema.Field) bool {
+	column, ok := value.(clause.Column)
+	return ok && !column.Raw && strings.EqualFold(column.Table, "excluded") && fold(column.Name) == fold(field.DBName)
+}
+
+// checkBoundTogether refuses to change a value that an encrypted column is
+// bound to without writing that column: what is stored would never open again.
+func (ms modelPolicies) checkBoundTogether(set clause.Set) error {
+	for _, assignment := range set {
+		for _, policy := range ms.boundTo(assignment.Column.Name) {
+			if !slices.ContainsFunc(set, func(other clause.Assignment) bool { return ms.column(other.Column.Name) == policy }) {
+				return policy.fail(fmt.Errorf("%w: %s is bound to %s, which would change without it; set both in one statement",
+					ErrBinding, policy.field.Name, assignment.Column.Name))
+			}
+		}
+	}
+	return nil
+}
+
+// updatedRows knows the values that the rows of an UPDATE will have: those that
+// it assigns, and those of the model that it is called with.
+type updatedRows struct {
+	stmt *gorm.Statement
+	set  clause.Set
+	// taken are the values that were taken from the model. The rows of the
+	// table may have others.
+	taken []clause.Expression
+}
+
+func (r *updatedRows) value(field *schema.Field) (any, error) {
+	for _, assignment := range r.set {
+		if fold(assignment.Column.Name) == fold(field.DBName) {
+			return assignment.Value, nil
+		}
+	}
+	row := r.stmt.ReflectValue
+	if row.Kind() != reflect.Struct || row.Type() != field.Schema.ModelType {
+		return nil, fmt.Errorf("the update has no row to take %s from; call it on one model that has it, or set it too", field.Name)
+	}
+	value, zero := field.ValueOf(r.stmt.Context, row)
+	if zero {
+		return nil, fmt.Errorf("%s is zero in the model that is updated; load the row first, or set it too", field.Name)
+	}
+	if !field.PrimaryKey { // by which GORM selects the row anyway
+		r.taken = append(r.taken, clause.Eq{Column: field.DBName, Value: value})
+	}
+	return value, nil
+}
+
+// restrict has the UPDATE leave out rows whose values are not those that were
+// taken from the model: they would hold ciphertext that never opens.
+func (r *updatedRows) restrict(stmt *gorm.Statement) {
+	c := stmt.Clauses["WHERE"]
+	where, ok := c.Expression.(clause.Where)
+	if len(r.taken) == 0 || !ok && !stmt.AllowGlobalUpdate {
+		return // GORM itself refuses an update without conditions
+	}
+	var conditions []clause.Expression
+	if len(where.Exprs) > 0 {
+		conditions = append(conditions, clause.And(where.Exprs...))
+	}
+	c.Name, c.Expression = "WHERE", clause.Where{Exprs: append(conditions, r.taken...)}
+	stmt.Clauses["WHERE"] = c
+}
+
+// seal returns what the driver gets for a value: text, bytes, or nil for NULL.
+// other gives the values of the row that it may be bound to.
+func (p *policy) seal(ctx context.Context, value any, other func(*schema.Field) (any, error)) (any, error) {
+	plaintext, err := p.plaintext(ctx, value)
+	if err != nil {
+		return nil, p.fail(err)
+	}
+	if plaintext == nil {
+		return nil, nil
+	}
+	var bound []ciphertext.Bound
+	for _, field := range p.bind {
+		value, err := other(field)
+		if err == nil {
+			value, err = convert(ctx, field, field.IndirectFieldType, value)
+		}
+		if err != nil {
+			return nil, p.fail(fmt.Errorf("%w %s: %w", ErrBinding, field.Name, err))
+		}
+		canonical, err := ciphertext.Bind(value)
+		if err != nil {
+			return nil, p.fail(fmt.Errorf("%w %s: %w when the row is written; it must be known by then", ErrBinding, field.Name, err))
+		}
+		bound = append(bound, canonical)
+	}
+	var buffer [384]byte
+	sealed, err := p.column.Seal(buffer[:0], plaintext, bound...)
+	switch {
+	case ciphertext.IsNull(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case p.column.Binary:
+		return slices.Clone(sealed), nil
+	}
+	return string(sealed), nil
+}
+
+// plaintext returns the Go value that is to be sealed, nil for NULL.
+func (p *policy) plaintext(ctx context.Context, value any) (any, error) {
+	if inner, ok := encryptedtype.Plaintext(value); ok {
+		return convert(ctx, p.field, p.inner, inner)
+	}
+	if reflect.TypeOf(value) == p.inner {
+		return value, nil
+	}
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case clause.Expr:
+		if len(v.Vars) == 0 && strings.EqualFold(strings.TrimSpace(v.SQL), "NULL") {
+			return nil, nil
+		}
+		return nil, ErrExpression
+	case clause.Expression, clause.Interface, clause.Column, clause.Table, gorm.Valuer, *gorm.DB:
+		return nil, ErrExpression
+	case []any:
+		if len(v) == 1 {
+			if _, ok := v[0].(*gorm.DB); ok { // how GORM hands on a subquery
+				return nil, ErrExpression
+			}
+		}
+	case driver.Valuer:
+		if u, ok := unwrap(v); ok {
+			field, inner := u.reveal()
+			if held, ok := encryptedtype.Plaintext(inner); ok {
+				inner = held
+			}
+			if field == p.field {
+				return inner, nil
+			}
+			return convert(ctx, p.field, p.inner, inner)
+		}
+	}
+	return convert(ctx, p.field, p.inner, value)
+}
+
+func (p *policy) fail(err error) error {
+	return &Error{Op: "seal", Table: p.column.Table, Column: p.column.Column, Err: err}
+}
+
+// refuse has a statement fail before it is sent, if there is an error.
+func (p *Plugin) refuse(stmt *gorm.Statement, err error) bool {
+	if err == nil {
+		return false
+	}
+	_ = stmt.AddError(err)
+	return true
+}
+
+// redacted is what stands in a log for a value that was not sealed.
+const redacted = "[encrypted]"
+
+// refused is an argument that no driver accepts. In a subquery it is what
+// makes the outer statement fail, which does not see the error of the inner.
+type refused struct{ err error }
+
+// Value fails. What it returns beside the error is not nil, which GORM would
+// take for NULL.
+func (r refused) Value() (driver.Value, error) { return redacted, r.err }
+
+// unsealed is what the serializer hands on in place of a value: the gates take
+// the value out, and nothing else can.
+type unsealed struct {
+	reveal func() (*schema.Field, any)
+}
+
+// Format writes [encrypted].
+func (u unsealed) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// unwrap takes the value of a model's field out of what GORM's schema package
+// wrapped it in.
+func unwrap(v driver.Valuer) (unsealed, bool) {
+	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
+		return unsealed{}, false
+	}
+	value, _ := v.Value() // the serializer's error is for drivers
+	u, ok := value.(unsealed)
+	return u, ok
+}

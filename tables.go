@@ -1,0 +1,121 @@
+package gormcrypt
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"gorm.io/gorm"
+)
+
+// tables finds models with encrypted columns by the name of their table.
+type tables struct {
+	mu     sync.RWMutex
+	byName map[string]modelPolicies
+}
+
+func (t *tables) named(table string) modelPolicies {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byName[fold(table)]
+}
+
+func (t *tables) empty() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.byName) == 0
+}
+
+// anywhere returns the policy of an encrypted column of that name in any
+// table, or nil.
+func (t *tables) anywhere(column string) *policy {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, models := range t.byName {
+		if policy := models.column(column); policy != nil {
+			return policy
+		}
+	}
+	return nil
+}
+
+// modelPolicies are models of one table.
+type modelPolicies []*modelPolicy
+
+func (ms modelPolicies) column(name string) *policy {
+	for _, m := range ms {
+		if policy := m.columns[fold(name)]; policy != nil {
+			return policy
+		}
+	}
+	return nil
+}
+
+// boundTo returns the policies of the columns that are bound to one.
+func (ms modelPolicies) boundTo(name string) []*policy {
+	for _, m := range ms {
+		if bound := m.bound[fold(name)]; bound != nil {
+			return bound
+		}
+	}
+	return nil
+}
+
+// target returns the models of the table that a statement works on: its own
+// first, and whichever others share the table. Without a model, the table may
+// be hidden in an expression such as "customers AS c".
+func (p *Plugin) target(stmt *gorm.Statement) modelPolicies {
+	var models modelPolicies
+	if stmt.Schema != nil {
+		if m, ok := p.models.Load(stmt.Schema); ok {
+			models = append(models, m.(*modelPolicy))
+		}
+	}
+	models = append(models, p.tables.named(stmt.Table)...)
+	if stmt.TableExpr != nil {
+		for _, word := range strings.Fields(stmt.TableExpr.SQL) {
+			models = append(models, p.tables.named(word)...)
+		}
+	}
+	return models
+}
+
+// add refuses a model that has a column in common with another one of the same
+// table, and encrypts it otherwise.
+func (t *tables) add(m *modelPolicy) error {
+	if len(m.byField) == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := fold(m.schema.Table)
+	for _, other := range t.byName[name] {
+		for field, p := range m.byField {
+			q := other.columns[fold(field.DBName)]
+			if q != nil && !p.sameAs(q) {
+				return modelError(field, "the column "+m.schema.Table+"."+field.DBName+" is encrypted otherwise by "+other.schema.ModelType.String(),
+					"give both the same options, or add context= to one and use another column")
+			}
+		}
+	}
+	if t.byName == nil {
+		t.byName = map[string]modelPolicies{}
+	}
+	t.byName[name] = append(slices.Clip(t.byName[name]), m)
+	return nil
+}
+
+// sameAs reports whether both write what the other reads.
+func (p *policy) sameAs(q *policy) bool {
+	mine, other := p.column.ColumnConfig, q.column.ColumnConfig
+	mine.Named, other.Named = false, false // values open with and without
+	if mine != other || len(p.bind) != len(q.bind) {
+		return false
+	}
+	for i, bound := range p.bind {
+		if !strings.EqualFold(bound.DBName, q.bind[i].DBName) {
+			return false
+		}
+	}
+	return true
+}
