@@ -24,12 +24,22 @@ type serializer struct{}
 // Value hands the field's value to the write gate. To everything else, such as
 // a driver or a logger, it gives nothing but an error.
 func (serializer) Value(_ context.Context, field *schema.Field, _ reflect.Value, value any) (any, error) {
+	return unsealed{reveal: func() (*schema.Field, any) { return field, value }}, strayError{field}
+}
+
+// strayError is the error of a value that reached a driver, past the gates. It
+// is made with every value, and read with hardly any.
+type strayError struct{ field *schema.Field }
+
+func (e strayError) Error() string { return e.Unwrap().Error() }
+
+// Unwrap returns the *Error that says why.
+func (e strayError) Unwrap() error {
 	reason := ErrNoPlugin
-	if lookup(field) != nil {
+	if lookup(e.field) != nil {
 		reason = fmt.Errorf("%w: a value of the field was used where only SQL can compare it", ErrNotQueryable)
 	}
-	return unsealed{reveal: func() (*schema.Field, any) { return field, value }},
-		&Error{Op: "seal", Table: field.Schema.Table, Column: field.DBName, Err: reason}
+	return &Error{Op: "seal", Table: e.field.Schema.Table, Column: e.field.DBName, Err: reason}
 }
 
 // Scan opens a stored value into the field of a row.
@@ -47,34 +57,38 @@ func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error 
 		target.SetZero()
 		return nil
 	}
-	bound, err := p.boundIn(ctx, row)
-	if err != nil {
-		return err
-	}
-	open := func(dst any) error {
-		switch stored := stored.(type) {
-		case string:
-			return p.column.OpenString(dst, stored, bound...)
-		case []byte:
-			return p.column.Open(dst, stored, bound...)
+	var bound []ciphertext.Bound
+	if len(p.bind) > 0 {
+		var err error
+		if bound, err = p.boundIn(ctx, row); err != nil {
+			return err
 		}
-		return p.openError(fmt.Errorf("%w: the column holds a %T; its type must be text or binary", ErrNotCiphertext, stored))
 	}
+	if !p.held {
+		return p.openInto(target.Addr().Interface(), stored, bound)
+	}
+	dst := target
 	if target.Kind() == reflect.Pointer {
-		fresh := reflect.New(target.Type().Elem())
-		if held, ok := fresh.Interface().(encryptedtype.Field); ok {
-			if err := held.OpenWith(open); err != nil {
-				return err
-			}
-			target.Set(fresh)
-			return nil
-		}
+		dst = reflect.New(target.Type().Elem()).Elem()
 	}
-	dst := target.Addr().Interface()
-	if held, ok := dst.(encryptedtype.Field); ok {
-		return held.OpenWith(open)
+	err := dst.Addr().Interface().(encryptedtype.Field).OpenWith(func(dst any) error {
+		return p.openInto(dst, stored, bound)
+	})
+	if err == nil && dst != target {
+		target.Set(dst.Addr())
 	}
-	return open(dst)
+	return err
+}
+
+// openInto opens a stored value into what dst points to.
+func (p *policy) openInto(dst, stored any, bound []ciphertext.Bound) error {
+	switch stored := stored.(type) {
+	case string:
+		return p.column.OpenString(dst, stored, bound...)
+	case []byte:
+		return p.column.Open(dst, stored, bound...)
+	}
+	return p.openError(fmt.Errorf("%w: the column holds a %T; its type must be text or binary", ErrNotCiphertext, stored))
 }
 
 func (p *policy) openError(err error) error {

@@ -20,7 +20,9 @@ type policy struct {
 	field *schema.Field
 	// inner is the Go type of the values that are sealed: the field's, without
 	// pointers, or the one inside a type of package encryptedtype.
-	inner  reflect.Type
+	inner reflect.Type
+	// held says that the field is of a type of package encryptedtype.
+	held   bool
 	column *ciphertext.Column
 	// bind are the fields of the same row that ciphertexts are bound to.
 	bind []*schema.Field
@@ -127,7 +129,7 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 		config.Table, config.Column = o.table, o.column
 	}
 	if inner, ok := reflect.New(field.IndirectFieldType).Interface().(encryptedtype.Field); ok {
-		p.inner = inner.InnerType()
+		p.inner, p.held = inner.InnerType(), true
 		config.Named = true
 	}
 	var problem, fix string

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -37,37 +38,63 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 	if !encrypted {
 		return c
 	}
-	index := func(field *schema.Field) int {
-		return slices.IndexFunc(values.Columns, func(column clause.Column) bool {
-			return fold(column.Name) == fold(field.DBName)
-		})
-	}
-	var failure error
 	rows := make([][]any, len(values.Values))
+	cells := make([]any, 0, len(values.Values)*len(values.Columns))
 	for i, row := range values.Values {
-		rows[i] = slices.Clone(row)
-		for j, policy := range policies {
-			if policy == nil {
-				continue
-			}
-			if failure == nil {
-				rows[i][j], failure = policy.seal(stmt.Context, row[j], func(field *schema.Field) (any, error) {
-					if k := index(field); k >= 0 {
-						return row[k], nil
-					}
-					return nil, fmt.Errorf("the same statement does not write %s", field.Name)
-				})
-			}
-			if failure != nil {
-				// Nothing unsealed may stay in a statement that will be logged.
-				rows[i][j] = refused{failure}
-			}
+		cells = append(cells, row...)
+		rows[i] = cells[len(cells)-len(row):]
+	}
+	for i, row := range values.Values {
+		if err := sealRow(stmt.Context, policies, rows[i], &insertedRow{values.Columns, row}); err != nil {
+			p.refuse(stmt, err)
+			refuseAll(policies, rows, err)
+			break
 		}
 	}
-	p.refuse(stmt, failure)
 	values.Values = rows
 	c.Expression = values
 	return c
+}
+
+// sealRow seals the values of a row of an INSERT in place.
+func sealRow(ctx context.Context, policies []*policy, row []any, original *insertedRow) error {
+	for i, policy := range policies {
+		if policy != nil {
+			sealed, err := policy.seal(ctx, original.values[i], original)
+			if err != nil {
+				return err
+			}
+			row[i] = sealed
+		}
+	}
+	return nil
+}
+
+// refuseAll leaves nothing unsealed in a statement that fails: it will be
+// logged.
+func refuseAll(policies []*policy, rows [][]any, failure error) {
+	for _, row := range rows {
+		for i, policy := range policies {
+			if policy != nil {
+				row[i] = refused{failure}
+			}
+		}
+	}
+}
+
+// insertedRow knows the values of a row of an INSERT.
+type insertedRow struct {
+	columns []clause.Column
+	values  []any
+}
+
+func (r *insertedRow) value(field *schema.Field) (any, error) {
+	for i, column := range r.columns {
+		if fold(column.Name) == fold(field.DBName) {
+			return r.values[i], nil
+		}
+	}
+	return nil, fmt.Errorf("the same statement does not write %s", field.Name)
 }
 
 // sealSet seals the assignments of an UPDATE.
@@ -78,7 +105,7 @@ func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	}
 	models := p.target(stmt)
 	failure := models.checkBoundTogether(set)
-	rows := updatedRows{stmt: stmt, set: set}
+	rows := &updatedRows{stmt: stmt, set: set}
 	sealed := slices.Clone(set)
 	for i, assignment := range set {
 		policy := models.column(assignment.Column.Name)
@@ -86,7 +113,7 @@ func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 			continue
 		}
 		if failure == nil {
-			sealed[i].Value, failure = policy.seal(stmt.Context, assignment.Value, rows.value)
+			sealed[i].Value, failure = policy.seal(stmt.Context, assignment.Value, rows)
 		}
 		if failure != nil {
 			sealed[i].Value = refused{failure}
@@ -132,32 +159,32 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 // may differ from the one that was to be inserted, so what the new value is
 // bound to must be written beside it or be what the rows conflict in.
 func (p *policy) sealConflict(ctx context.Context, conflict clause.OnConflict, assignment clause.Assignment) (any, error) {
-	assigned := func(field *schema.Field) (any, bool) {
-		for _, other := range conflict.DoUpdates {
-			if fold(other.Column.Name) == fold(field.DBName) {
-				return other.Value, true
-			}
-		}
-		return nil, false
-	}
 	if !isExcluded(assignment.Value, p.field) {
-		return p.seal(ctx, assignment.Value, func(field *schema.Field) (any, error) {
-			if value, ok := assigned(field); ok {
-				return value, nil
-			}
-			return nil, fmt.Errorf("the upsert does not assign %s", field.Name)
-		})
+		return p.seal(ctx, assignment.Value, conflictingRow(conflict.DoUpdates))
 	}
 	for _, field := range p.bind {
-		value, ok := assigned(field)
+		value, err := conflictingRow(conflict.DoUpdates).value(field)
 		conflicting := slices.ContainsFunc(conflict.Columns, func(column clause.Column) bool {
 			return fold(column.Name) == fold(field.DBName)
 		})
-		if !(ok && isExcluded(value, field)) && !conflicting {
+		if (err != nil || !isExcluded(value, field)) && !conflicting {
 			return nil, p.fail(fmt.Errorf("%w %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
 		}
 	}
 	return assignment.Value, nil
+}
+
+// conflictingRow knows the values that an upsert assigns to the row that is in
+// the table.
+type conflictingRow clause.Set
+
+func (r conflictingRow) value(field *schema.Field) (any, error) {
+	for _, assignment := range r {
+		if fold(assignment.Column.Name) == fold(field.DBName) {
+			return assignment.Value, nil
+		}
+	}
+	return nil, fmt.Errorf("the upsert does not assign %s", field.Name)
 }
 
 // isExcluded reports whether a value is the field's own column in the row that
@@ -227,9 +254,14 @@ func (r *updatedRows) restrict(stmt *gorm.Statement) {
 	stmt.Clauses["WHERE"] = c
 }
 
+// writtenRow is the row that a statement writes a value to. It knows the other
+// values, which that one may be bound to, or why not.
+type writtenRow interface {
+	value(field *schema.Field) (any, error)
+}
+
 // seal returns what the driver gets for a value: text, bytes, or nil for NULL.
-// other gives the values of the row that it may be bound to.
-func (p *policy) seal(ctx context.Context, value any, other func(*schema.Field) (any, error)) (any, error) {
+func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, error) {
 	plaintext, err := p.plaintext(ctx, value)
 	if err != nil {
 		return nil, p.fail(err)
@@ -239,7 +271,7 @@ func (p *policy) seal(ctx context.Context, value any, other func(*schema.Field) 
 	}
 	var bound []ciphertext.Bound
 	for _, field := range p.bind {
-		value, err := other(field)
+		value, err := row.value(field)
 		if err == nil {
 			value, err = convert(ctx, field, field.IndirectFieldType, value)
 		}
@@ -267,6 +299,16 @@ func (p *policy) seal(ctx context.Context, value any, other func(*schema.Field) 
 
 // plaintext returns the Go value that is to be sealed, nil for NULL.
 func (p *policy) plaintext(ctx context.Context, value any) (any, error) {
+	if u, ok := unwrap(value); ok {
+		field, inner := u.reveal()
+		if held, ok := encryptedtype.Plaintext(inner); ok {
+			inner = held
+		}
+		if field == p.field {
+			return inner, nil
+		}
+		return convert(ctx, p.field, p.inner, inner)
+	}
 	if inner, ok := encryptedtype.Plaintext(value); ok {
 		return convert(ctx, p.field, p.inner, inner)
 	}
@@ -288,17 +330,6 @@ func (p *policy) plaintext(ctx context.Context, value any) (any, error) {
 			if _, ok := v[0].(*gorm.DB); ok { // how GORM hands on a subquery
 				return nil, ErrExpression
 			}
-		}
-	case driver.Valuer:
-		if u, ok := unwrap(v); ok {
-			field, inner := u.reveal()
-			if held, ok := encryptedtype.Plaintext(inner); ok {
-				inner = held
-			}
-			if field == p.field {
-				return inner, nil
-			}
-			return convert(ctx, p.field, p.inner, inner)
 		}
 	}
 	return convert(ctx, p.field, p.inner, value)
@@ -337,13 +368,27 @@ type unsealed struct {
 // Format writes [encrypted].
 func (u unsealed) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
 
-// unwrap takes the value of a model's field out of what GORM's schema package
-// wrapped it in.
-func unwrap(v driver.Valuer) (unsealed, bool) {
-	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
+// wrapperType is what GORM's schema package wraps the values of fields with a
+// serializer in. It is not exported.
+var wrapperType = sync.OnceValue(func() reflect.Type {
+	type probe struct {
+		Field string `gorm:"serializer:json"`
+	}
+	s, err := schema.Parse(&probe{}, &sync.Map{}, schema.NamingStrategy{})
+	if err != nil {
+		return nil
+	}
+	value, _ := s.FieldsByName["Field"].ValueOf(context.Background(), reflect.ValueOf(probe{}))
+	return reflect.TypeOf(value)
+})
+
+// unwrap takes the value of a model's field out of its wrapper, if it is one of
+// ours.
+func unwrap(v any) (unsealed, bool) {
+	if reflect.TypeOf(v) != wrapperType() {
 		return unsealed{}, false
 	}
-	value, _ := v.Value() // the serializer's error is for drivers
+	value, _ := v.(driver.Valuer).Value() // the error is for drivers
 	u, ok := value.(unsealed)
 	return u, ok
 }

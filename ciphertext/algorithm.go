@@ -75,7 +75,8 @@ type parameters struct {
 	make func(key []byte) (primitive, error)
 }
 
-var algorithms = map[Algorithm]parameters{
+// algorithms has a key size of zero for numbers that are not assigned.
+var algorithms = [...]parameters{
 	XChaCha20Poly1305: {
 		keySize:   chacha20poly1305.KeySize,
 		nonceSize: chacha20poly1305.NonceSizeX,
@@ -88,10 +89,12 @@ var algorithms = map[Algorithm]parameters{
 	AESSIV:    {keySize: subtle.AESSIVKeySize, nonceSize: 0, overhead: 16, make: newSIV},
 }
 
+func (a Algorithm) known() bool { return int(a) < len(algorithms) && algorithms[a].keySize > 0 }
+
 // permitted returns an error for an algorithm that does not exist, or that
 // the mode that the program runs in forbids.
 func (a Algorithm) permitted() error {
-	if _, ok := algorithms[a]; !ok {
+	if !a.known() {
 		return fmt.Errorf("%w: algorithm %d", ErrUnsupported, byte(a))
 	}
 	if a != AES256GCM && fips140.Enforced() {

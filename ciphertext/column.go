@@ -125,16 +125,15 @@ func (k *columnKey) associated(bound []Bound) []byte {
 	return appendBound(slices.Clone(k.ad), bound)
 }
 
-// scratch holds the buffers that plaintext and ciphertext pass through. They
-// are cleared before they are put back.
+// scratch holds the buffers that plaintext and ciphertext pass through.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxScratch is the largest buffer that is kept, in bytes.
 const maxScratch = 64 << 10
 
+// release clears what was used of a buffer and puts it back.
 func release(kept *[]byte, used []byte) {
-	used = used[:cap(used)]
-	if len(used) > maxScratch {
+	if cap(used) > maxScratch {
 		return
 	}
 	clear(used)
@@ -233,10 +232,12 @@ func (c *Column) OpenString(dst any, stored string, bound ...Bound) error {
 func open[S string | []byte](c *Column, dst any, stored S, bound []Bound) error {
 	kept := scratch.Get().(*[]byte)
 	// One buffer holds the stored value and, behind it, its decoded body.
-	buf := slices.Grow((*kept)[:0], 2*len(stored))
-	buf = append(buf, stored...)
-	defer func() { release(kept, buf) }()
-	return c.openBuffer(dst, buf, buf[len(buf):cap(buf)], bound)
+	n := len(stored)
+	buf := slices.Grow((*kept)[:0], 2*n)[:2*n]
+	copy(buf, stored)
+	err := c.openBuffer(dst, buf[:n:n], buf[n:], bound)
+	release(kept, buf)
+	return err
 }
 
 // openBuffer opens stored, which it may change.

@@ -125,8 +125,7 @@ func (e *envelope) parseBody() error {
 	}
 	first := e.body[0]
 	e.Algorithm, e.Named, e.body = Algorithm(first&^namedFlag), first&namedFlag != 0, e.body[1:]
-	parameters, ok := algorithms[e.Algorithm]
-	if !ok {
+	if !e.Algorithm.known() {
 		return fmt.Errorf("%w: algorithm %d", ErrUnsupported, byte(e.Algorithm))
 	}
 	if e.Version.Set() != e.Algorithm.set() {
@@ -142,7 +141,7 @@ func (e *envelope) parseBody() error {
 		}
 	}
 	// The shortest plaintext is a kind byte.
-	e.PlaintextLen = len(e.body) - parameters.overhead
+	e.PlaintextLen = len(e.body) - algorithms[e.Algorithm].overhead
 	if e.PlaintextLen < 1 {
 		return fmt.Errorf("%w: too short for %s", ErrMalformed, e.Algorithm)
 	}
