@@ -17,9 +17,10 @@
 // # Tags
 //
 // The mark is `gorm:"serializer:encrypted"`. GORM refuses to parse a model
-// whose serializer it does not know, so a program that forgets the plugin
-// fails instead of storing plaintext. Fields of the types of package
-// encryptedtype carry the mark themselves. The encrypt tag adds options,
+// whose serializer it does not know, so a *gorm.DB that the plugin was not
+// registered with fails, with "invalid serializer type encrypted", instead of
+// storing plaintext. Fields of the types of package encryptedtype carry the
+// mark themselves. The encrypt tag adds options,
 // separated by commas:
 //
 //	bind=AccountID,TenantID  the ciphertext opens only beside these values of its row

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,11 +23,10 @@ type Config struct {
 	// that loads one. It is loaded once, when the plugin is registered; see
 	// [Plugin.SetKeys] for later changes.
 	Keys keyring.Source
-	// Models are pointers to the models with encrypted fields. They are checked
-	// when the plugin is registered. A model that is not listed is checked when
-	// it is first used; until then, statements that name only its table, and
-	// raw SQL that is scanned into it, do not know that it is encrypted. List
-	// them all.
+	// Models are pointers to all structs with encrypted fields: the models, and
+	// others that results are read into. They are checked when the plugin is
+	// registered. Models that they are related to are found from there. A
+	// struct with encrypted fields that is not listed is refused.
 	Models []any
 	// Algorithm seals the columns that are not deterministic. Zero means
 	// XChaCha20-Poly1305, or AES-256-GCM when Go runs in FIPS 140-3 mode.
@@ -77,10 +77,30 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		return err
 	}
 	p.registrations = newRegistrations(p)
+	if err := p.registerModels(db); err != nil {
+		return err
+	}
+	p.installBuilders(db)
+	return p.installCallbacks(db)
+}
 
-	// Not before there is a plugin: until then GORM itself refuses every model
-	// with an encrypted field, on every path.
-	schema.RegisterSerializer("encrypted", serializer{})
+// serializerName is the name in the tag serializer:encrypted.
+const serializerName = "encrypted"
+
+// parsing is held while the serializer is known to GORM.
+var parsing sync.Mutex
+
+// registerModels has GORM parse the listed models, and reads their tags.
+//
+// GORM's serializers belong to the whole process. Ours is known to it only
+// meanwhile: at any other time, and so for every *gorm.DB without the plugin,
+// GORM refuses to parse a model that names it, on every path. If it stayed, a
+// *gorm.DB without the plugin would store the values of maps as they are.
+func (p *Plugin) registerModels(db *gorm.DB) error {
+	parsing.Lock()
+	defer parsing.Unlock()
+	schema.RegisterSerializer(serializerName, serializer{})
+	defer schema.RegisterSerializer(serializerName, nil)
 	for _, model := range p.config.Models {
 		stmt := &gorm.Statement{DB: db}
 		if err := stmt.Parse(model); err != nil {
@@ -90,8 +110,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 			return err
 		}
 	}
-	p.installBuilders(db)
-	return p.installCallbacks(db)
+	return nil
 }
 
 // SetKeys loads a keyring and uses it from now on. Statements that are under
@@ -155,7 +174,8 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 }
 
 // checkModels reads the tags of a statement's model, and of the struct that it
-// reads from or writes to, if that is another.
+// reads from or writes to, if that is another. It refuses those that have
+// encrypted fields and were not listed.
 func (p *Plugin) checkModels(db *gorm.DB) {
 	stmt := db.Statement
 	if stmt.Schema != nil {
@@ -164,14 +184,40 @@ func (p *Plugin) checkModels(db *gorm.DB) {
 			return
 		}
 	}
+	if db.Error != nil && isUnlisted(db.Error) {
+		_ = db.AddError(unlisted(stmt.Model))
+		return
+	}
 	if !holdsStruct(stmt.Dest) {
 		return
 	}
 	dest := &gorm.Statement{DB: db}
-	if dest.Parse(stmt.Dest) == nil && dest.Schema != stmt.Schema {
+	if err := dest.Parse(stmt.Dest); err != nil {
+		if isUnlisted(err) { // GORM would go on and read ciphertext as text
+			_ = db.AddError(unlisted(stmt.Dest))
+		}
+	} else if dest.Schema != stmt.Schema {
 		if _, err := p.model(dest.Schema); err != nil {
 			_ = db.AddError(err)
 		}
+	}
+}
+
+// isUnlisted reports whether GORM could not parse a model because it does not
+// know our serializer.
+func isUnlisted(err error) bool {
+	return strings.Contains(err.Error(), "invalid serializer type "+serializerName)
+}
+
+func unlisted(model any) error {
+	t := reflect.TypeOf(model)
+	for t.Kind() != reflect.Struct {
+		t = t.Elem()
+	}
+	return &ModelError{
+		Model:   t.String(),
+		Problem: "it has encrypted fields, or is related to a model that has, and the plugin was not told",
+		Fix:     "add a pointer to it to gormcrypt.Config.Models",
 	}
 }
 

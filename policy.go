@@ -74,6 +74,10 @@ func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, erro
 		if field.DBName == "" {
 			continue
 		}
+		if s.Table == "" {
+			return nil, modelError(field, "its model has no table name, which its values would be bound to",
+				"name the type, or give it a method TableName")
+		}
 		p, err := parsePolicy(field, cipher)
 		if err != nil {
 			return nil, err

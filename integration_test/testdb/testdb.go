@@ -36,14 +36,25 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+var kinds = map[string]func(testing.TB) Database{"sqlite": SQLite, "postgres": Postgres}
+
 // Each runs a test on an empty database of each kind, in parallel.
 func Each(t *testing.T, test func(t *testing.T, database Database)) {
 	t.Helper()
-	for name, open := range map[string]func(testing.TB) Database{"sqlite": SQLite, "postgres": Postgres} {
+	for name, open := range kinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open(t))
 		})
+	}
+}
+
+// EachInTurn runs a test on an empty database of each kind, one after the
+// other.
+func EachInTurn(t *testing.T, test func(t *testing.T, database Database)) {
+	t.Helper()
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 }
 
