@@ -136,6 +136,9 @@ func (c *conditions) comparison(column any, operator string, value any) (null bo
 		return false, c.values([]any{value})
 	}
 	plaintext, err := policy.plaintext(c.stmt.Context, value)
+	if err == nil {
+		plaintext, err = convert(c.stmt.Context, policy.field, policy.inner, plaintext)
+	}
 	if err == nil && plaintext == nil {
 		return true, nil
 	}

@@ -1,0 +1,267 @@
+package integration_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormcrypt/gormcrypt"
+	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
+)
+
+// account has its bound columns in front of those that they are bound to, the
+// worst order to read them in.
+type account struct {
+	Payout string `gorm:"serializer:encrypted" encrypt:"bind=TenantID,Code"`
+	Note   string `gorm:"serializer:encrypted"`
+	Name   string
+	// Code is bound by its Go name, whatever its column is called.
+	Code     string `gorm:"column:account_code;unique"`
+	TenantID int64
+	ID       uint
+	ParentID *uint
+	Parent   *account
+	Lockbox  lockbox `gorm:"embedded;embeddedPrefix:box_"`
+}
+
+// lockbox is bound to a field beside it, and by Code to one outside of it.
+type lockbox struct {
+	Secret string `gorm:"serializer:encrypted" encrypt:"bind=Serial,Code"`
+	Serial []byte
+}
+
+func newAccount(code string) *account {
+	return &account{Payout: "SECRET " + code, TenantID: -7, Code: code, Lockbox: lockbox{Secret: "SECRET in " + code, Serial: []byte{1, 0, 255}}}
+}
+
+func createAccounts(t *testing.T, where testdb.Database) *database {
+	t.Helper()
+	db := open(t, where, generate(t), &account{})
+	if err := db.Create([]*account{newAccount("a"), newAccount("b")}).Error; err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// Bound values are read before what is bound to them, whatever the order of
+// the columns in the struct, the table or the query.
+func TestBoundColumnsAreRead(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := createAccounts(t, where)
+		if err := db.Model(&account{}).Where("account_code = ?", "b").Update("parent_id", 1).Error; err != nil {
+			t.Fatal(err)
+		}
+		b := func() *gorm.DB { return db.Where("accounts.account_code = ?", "b") }
+		for name, read := range map[string]func(got *account) error{
+			"First": func(got *account) error { return b().First(got).Error },
+			"Select": func(got *account) error {
+				return b().Select("payout", "box_secret", "box_serial", "account_code", "tenant_id").First(got).Error
+			},
+			"Omit":        func(got *account) error { return b().Omit("name").First(got).Error },
+			"QueryFields": func(got *account) error { return b().Session(&gorm.Session{QueryFields: true}).First(got).Error },
+			"Scan":        func(got *account) error { return b().Model(&account{}).Scan(got).Error },
+			"Joins":       func(got *account) error { return b().Joins("Parent").First(got).Error },
+			"Preload":     func(got *account) error { return b().Preload("Parent").First(got).Error },
+			"RETURNING": func(got *account) error {
+				return db.Clauses(clause.Returning{}).Where("account_code = ?", "b").Delete(got).Error
+			},
+			"Raw in order": func(got *account) error {
+				return db.Raw("SELECT tenant_id, account_code, box_serial, payout, box_secret FROM accounts WHERE account_code = 'b'").Scan(got).Error
+			},
+		} {
+			// What RETURNING reads is gone afterwards.
+			tx := db.Begin()
+			before := db.DB
+			db.DB = tx
+			var got account
+			err := read(&got)
+			db.DB = before
+			tx.Rollback()
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if got.Payout != "SECRET b" || got.Lockbox.Secret != "SECRET in b" {
+				t.Errorf("%s read %+v", name, got)
+			}
+			if (name == "Joins" || name == "Preload") && (got.Parent == nil || got.Parent.Payout != "SECRET a") {
+				t.Errorf("%s read the parent %+v", name, got.Parent)
+			}
+		}
+		for name, query := range map[string]*gorm.DB{
+			"without the bound column": db.Select("payout", "tenant_id"),
+			"raw, after the bound one": db.Raw("SELECT payout, tenant_id, account_code FROM accounts"),
+		} {
+			err := query.Find(&account{}).Error
+			if !errors.Is(err, gormcrypt.ErrBinding) || !strings.Contains(err.Error(), "select it too, in front of payout") {
+				t.Errorf("%s: error %v", name, err)
+			}
+		}
+	})
+}
+
+// Writes that keep a value and what it is bound to together pass.
+func TestBoundColumnsAreWritten(t *testing.T) {
+	t.Parallel()
+	byCode := []clause.Column{{Name: "account_code"}}
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		for name, c := range map[string]struct {
+			write func(db *database, b *account) error
+			want  string
+		}{
+			"Update": {func(db *database, b *account) error { return db.Model(b).Update("payout", "SECRET 2").Error }, "SECRET 2"},
+			"Updates map": {func(db *database, b *account) error {
+				return db.Model(b).Updates(map[string]any{"Payout": "SECRET 2", "name": "n"}).Error
+			}, "SECRET 2"},
+			"Updates struct": {func(db *database, b *account) error { return db.Model(b).Updates(account{Payout: "SECRET 2"}).Error }, "SECRET 2"},
+			"Save":           {func(db *database, b *account) error { b.Payout, b.TenantID = "SECRET 2", 9; return db.Save(b).Error }, "SECRET 2"},
+			"both in one map": {func(db *database, b *account) error {
+				return db.Model(&account{ID: b.ID}).Updates(map[string]any{"payout": "SECRET 2", "tenant_id": "9", "account_code": "b", "box_secret": "x", "box_serial": []byte{2}}).Error
+			}, "SECRET 2"},
+			"NULL needs no row": {func(db *database, b *account) error {
+				return db.Model(&account{}).Where("account_code = ?", "b").Update("payout", nil).Error
+			}, ""},
+			"other columns": {func(db *database, b *account) error {
+				return db.Model(&account{}).Where("account_code = ?", "b").Updates(map[string]any{"note": "SECRET", "name": "n"}).Error
+			}, "SECRET b"},
+			"Create map": {func(db *database, b *account) error {
+				if err := db.Delete(b).Error; err != nil {
+					return err
+				}
+				return db.Model(&account{}).Create(map[string]any{"payout": "SECRET 2", "tenant_id": 1, "Code": "b"}).Error
+			}, "SECRET 2"},
+			"upsert of everything": {func(db *database, b *account) error {
+				n := newAccount("b")
+				n.Payout, n.TenantID = "SECRET 2", 12
+				return db.Clauses(clause.OnConflict{Columns: byCode, UpdateAll: true}).Create(n).Error
+			}, "SECRET 2"},
+			"upsert of columns, in what conflicts": {func(db *database, b *account) error {
+				n := newAccount("b")
+				n.Payout, n.TenantID = "SECRET 2", 12
+				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.AssignmentColumns([]string{"payout", "tenant_id"})}).Create(n).Error
+			}, "SECRET 2"},
+			"upsert of values": {func(db *database, b *account) error {
+				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.Assignments(map[string]any{
+					"payout": "SECRET 2", "tenant_id": 5, "account_code": "b", "box_secret": nil})}).Create(newAccount("b")).Error
+			}, "SECRET 2"},
+			// The model says tenant 8, the table -7: sealing for the model's
+			// tenant would lose the value, so the row is left alone.
+			"a model that is out of date": {func(db *database, b *account) error {
+				b.TenantID = 8
+				tx := db.Model(b).Update("payout", "SECRET 2")
+				if tx.Error == nil && tx.RowsAffected != 0 {
+					return errors.New("a row was updated")
+				}
+				return tx.Error
+			}, "SECRET b"},
+			"conditions that match other rows too": {func(db *database, b *account) error {
+				tx := db.Model(&account{TenantID: -7, Code: "b"}).Where("tenant_id = ?", -7).Or("tenant_id = ?", -7).Update("payout", "SECRET 2")
+				if tx.Error == nil && tx.RowsAffected != 1 {
+					return errors.New("other rows were updated")
+				}
+				return tx.Error
+			}, "SECRET 2"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				where := where
+				if where.Name == "sqlite" {
+					where = testdb.SQLite(t)
+				} else {
+					where = testdb.Postgres(t)
+				}
+				db := createAccounts(t, where)
+				var b account
+				if err := db.First(&b, "account_code = ?", "b").Error; err != nil {
+					t.Fatal(err)
+				}
+				if err := c.write(db, &b); err != nil {
+					t.Fatal(err)
+				}
+				var all []account
+				if err := db.Order("account_code").Find(&all).Error; err != nil {
+					t.Fatal(err)
+				}
+				if len(all) != 2 || all[0].Payout != "SECRET a" || all[1].Payout != c.want {
+					t.Errorf("the table holds %+v", all)
+				}
+				db.requireUnsaid(t, "SECRET")
+			})
+		}
+	})
+}
+
+// Writes that would leave ciphertext in a row where it never opens are refused.
+func TestBoundColumnsAreNotTornApart(t *testing.T) {
+	t.Parallel()
+	byCode := []clause.Column{{Name: "account_code"}}
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := createAccounts(t, where)
+		all := func() *gorm.DB { return db.Model(&account{}).Where("tenant_id = ?", -7) }
+		loaded := &account{}
+		if err := db.First(loaded, "account_code = ?", "a").Error; err != nil {
+			t.Fatal(err)
+		}
+		for name, write := range map[string]func() error{
+			"Create with a zero":        func() error { return db.Create(&account{Payout: "SECRET", Code: "c"}).Error },
+			"Create without the column": func() error { return db.Omit("account_code").Create(newAccount("c")).Error },
+			"Create map without it": func() error {
+				return db.Model(&account{}).Create(map[string]any{"payout": "SECRET", "tenant_id": 1}).Error
+			},
+			"Create map with NULL": func() error {
+				return db.Model(&account{}).Create(map[string]any{"payout": "SECRET", "tenant_id": 1, "account_code": nil}).Error
+			},
+			"Create map with misfit": func() error {
+				return db.Model(&account{}).Create(map[string]any{"payout": "SECRET", "tenant_id": "x", "account_code": "c"}).Error
+			},
+			"Create map with expression": func() error {
+				return db.Model(&account{}).Create(map[string]any{"payout": "SECRET", "tenant_id": 1, "account_code": gorm.Expr("'c'")}).Error
+			},
+			"Update without a row":   func() error { return all().Update("payout", "SECRET").Error },
+			"Update of a slice":      func() error { return db.Model(&[]account{{ID: 1}, {ID: 2}}).Update("payout", "SECRET").Error },
+			"Update with half a row": func() error { return db.Model(&account{ID: 1, Code: "a"}).Update("payout", "SECRET").Error },
+			"Update of a Table": func() error {
+				return db.Table("accounts").Where("id = 1").Updates(map[string]any{"payout": "SECRET"}).Error
+			},
+			"tenant alone":       func() error { return db.Model(loaded).Update("tenant_id", 8).Error },
+			"tenant in a struct": func() error { return db.Model(loaded).Updates(account{TenantID: 8}).Error },
+			"tenant of a Table": func() error {
+				return db.Table("accounts").Where("id = 1").Updates(map[string]any{"Tenant_ID": 8}).Error
+			},
+			"half of what is bound": func() error {
+				return db.Model(loaded).Updates(map[string]any{"account_code": "z", "payout": "SECRET"}).Error
+			},
+			"upsert of the value alone": func() error {
+				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.AssignmentColumns([]string{"payout"})}).Create(newAccount("a")).Error
+			},
+			"upsert by a constraint": func() error {
+				return db.Clauses(clause.OnConflict{OnConstraint: "x", DoUpdates: clause.AssignmentColumns([]string{"payout", "tenant_id"})}).Create(newAccount("a")).Error
+			},
+			"upsert of the tenant alone": func() error {
+				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.AssignmentColumns([]string{"tenant_id"})}).Create(newAccount("a")).Error
+			},
+			"upsert of a value alone": func() error {
+				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.Assignments(map[string]any{"payout": "SECRET"})}).Create(newAccount("a")).Error
+			},
+		} {
+			err := write()
+			var detail *gormcrypt.Error
+			if !errors.Is(err, gormcrypt.ErrBinding) || !errors.As(err, &detail) || detail.Table != "accounts" || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("%s: error %v, want ErrBinding", name, err)
+			}
+		}
+		// GORM's own protection stays: our condition is none of the program's.
+		if err := db.Model(&account{TenantID: -7, Code: "a"}).Update("payout", "SECRET").Error; !errors.Is(err, gorm.ErrMissingWhereClause) {
+			t.Errorf("an update without conditions: %v", err)
+		}
+		var accounts []account
+		if err := db.Find(&accounts).Error; err != nil || len(accounts) != 2 {
+			t.Errorf("after all that, %d accounts open, %v", len(accounts), err)
+		}
+		db.requireUnsaid(t, "SECRET")
+	})
+}
