@@ -1,0 +1,54 @@
+# make help says what there is.
+
+MODULES := . bench examples integration_test
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The race detector needs a C compiler. Without one, the tests run on an SQLite
+# engine in Go, and without it.
+CGO := $(shell go env CGO_ENABLED)
+ifeq ($(CGO),1)
+RACE := -race
+endif
+
+FUZZTIME ?= 10s
+BENCHTIME ?= 5s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## all tests, on SQLite and PostgreSQL, with the race detector
+ifneq ($(CGO),1)
+	@echo "no C compiler: without the race detector, and on an SQLite engine in Go"
+endif
+	go test $(RACE) ./...
+	go test $(RACE) ./integration_test/...
+
+.PHONY: lint
+lint: ## gofmt, go vet and staticcheck, on every module
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt"; exit 1; }
+	@for module in $(MODULES); do \
+		echo "lint $$module" && (cd $$module && go vet ./... && $(STATICCHECK) ./...) || exit 1; \
+	done
+
+.PHONY: cover
+cover: ## statement coverage by all tests together; fails below 90 %
+	./cover.sh
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@for package in . ./ciphertext ./internal/sqltext; do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
+			go test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## what encryption costs, as ratios to the bare work and to plain columns
+	go test ./ciphertext -run '^$$' -bench .
+	go test ./bench -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 20m
+
+.PHONY: quickstart
+quickstart: ## the example application
+	go run ./examples/quickstart

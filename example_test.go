@@ -1,0 +1,205 @@
+//go:build cgo
+
+package gormcrypt_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormcrypt/gormcrypt"
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
+	"github.com/gormcrypt/gormcrypt/keyring"
+)
+
+type Customer struct {
+	ID        uint
+	AccountID string
+	Email     string  `gorm:"serializer:encrypted"`
+	Phone     *string `gorm:"serializer:encrypted"`
+	Salary    int64   `gorm:"serializer:encrypted;type:text"`
+	APIKey    encryptedtype.EncryptedString
+	Payout    string `gorm:"serializer:encrypted" encrypt:"bind=AccountID"`
+}
+
+// openExample opens an empty SQLite database with the plugin.
+func openExample(keys *keyring.Keyring, models ...any) (*gorm.DB, func()) {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	db, err := gorm.Open(sqlite.Open(filepath.Join(dir, "app.db")), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		panic(err)
+	}
+	if err := db.Use(gormcrypt.New(gormcrypt.Config{Keys: keys, Models: models})); err != nil {
+		panic(err)
+	}
+	if err := db.AutoMigrate(models...); err != nil {
+		panic(err)
+	}
+	return db, func() {
+		if pool, err := db.DB(); err == nil {
+			pool.Close()
+		}
+		os.RemoveAll(dir)
+	}
+}
+
+func Example() {
+	keys, err := keyring.Generate() // later: keyring.FromEnv, or keyring.FromFile
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db, closeDB := openExample(keys, &Customer{})
+	defer closeDB()
+
+	// Plain values go in and come out, in structs and in maps.
+	customer := Customer{AccountID: "a1", Email: "ada@example.org", APIKey: encryptedtype.NewEncryptedString("sk_live_42")}
+	if err := db.Create(&customer).Error; err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := db.Model(&customer).Updates(map[string]any{"phone": "+44 20 7946 0000"}).Error; err != nil {
+		fmt.Println(err)
+		return
+	}
+	var read Customer
+	if err := db.First(&read, customer.ID).Error; err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(read.Email, *read.Phone)
+	fmt.Println(read.APIKey, read.APIKey.Reveal())
+
+	// The database holds ciphertext, which names its key version.
+	var stored string
+	db.Raw("SELECT email FROM customers").Row().Scan(&stored)
+	fmt.Println(stored[:6], strings.Contains(stored, "ada"))
+	// Output:
+	// ada@example.org +44 20 7946 0000
+	// [encrypted] sk_live_42
+	// gc1:1: false
+}
+
+// Keys rotate while the application runs: the new version seals from now on,
+// and each value opens under the version that it names.
+func ExamplePlugin_SetKeys() {
+	keys, err := keyring.Generate()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db, closeDB := openExample(keys, &Customer{})
+	defer closeDB()
+	db.Create(&Customer{AccountID: "a1", Email: "before@example.org"})
+
+	next, version, err := keys.Add(keyring.DataKeys)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if next, err = next.Promote(version); err != nil {
+		fmt.Println(err)
+		return
+	}
+	crypt := db.Plugins["gormcrypt"].(*gormcrypt.Plugin)
+	if err := crypt.SetKeys(db.Statement.Context, next); err != nil {
+		fmt.Println(err)
+		return
+	}
+	db.Create(&Customer{AccountID: "a1", Email: "after@example.org"})
+
+	var customers []Customer
+	db.Order("id").Find(&customers)
+	for _, customer := range customers {
+		var stored string
+		db.Raw("SELECT email FROM customers WHERE id = ?", customer.ID).Row().Scan(&stored)
+		fmt.Println(stored[:6], customer.Email)
+	}
+	// Output:
+	// gc1:1: before@example.org
+	// gc1:2: after@example.org
+}
+
+// A value that does not open is an error that says which one, never an empty
+// field.
+func ExampleError() {
+	keys, err := keyring.Generate()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db, closeDB := openExample(keys, &Customer{})
+	defer closeDB()
+	db.Create([]Customer{
+		{AccountID: "a1", Email: "ada@example.org", Payout: "DE02 1203"},
+		{AccountID: "b2", Email: "bob@example.org", Payout: "GB29 NWBK"},
+	})
+
+	// Somebody with access to the database has Bob's payouts go to Ada.
+	db.Exec("UPDATE customers SET payout = (SELECT payout FROM customers WHERE account_id = 'a1')")
+
+	var bob Customer
+	err = db.First(&bob, "account_id = ?", "b2").Error
+	var detail *gormcrypt.Error
+	fmt.Println(errors.Is(err, gormcrypt.ErrAuthentication), errors.As(err, &detail))
+	fmt.Println(detail.Table, detail.Column, detail.Version)
+	fmt.Printf("%q\n", bob.Payout)
+	// Output:
+	// true true
+	// customers payout 1
+	// ""
+}
+
+// SQL cannot make ciphertext, so an expression as the new value is refused
+// before anything is sent, and so is a condition that would find nothing.
+func ExampleErrExpression() {
+	keys, err := keyring.Generate()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db, closeDB := openExample(keys, &Customer{})
+	defer closeDB()
+	err = db.Model(&Customer{ID: 1}).Update("salary", gorm.Expr("salary + ?", 100)).Error
+	fmt.Println(errors.Is(err, gormcrypt.ErrExpression))
+	err = db.Where("email = ?", "ada@example.org").First(&Customer{}).Error
+	fmt.Println(errors.Is(err, gormcrypt.ErrNotQueryable))
+	err = db.Clauses(clause.Eq{Column: "phone", Value: nil}).Find(&[]Customer{}).Error
+	fmt.Println(err)
+	// Output:
+	// true
+	// true
+	// <nil>
+}
+
+// A model that cannot be encrypted as it is declared is refused when the plugin
+// is registered.
+func ExampleModelError() {
+	type Employee struct {
+		ID     uint
+		Salary int64 `gorm:"serializer:encrypted"`
+	}
+	keys, err := keyring.Generate()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db, err := gorm.Open(sqlite.Open(":memory:"), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(db.Use(gormcrypt.New(gormcrypt.Config{Keys: keys, Models: []any{&Employee{}}})))
+	// Output:
+	// gormcrypt: gormcrypt_test.Employee.Salary: its column has the type int, which cannot hold ciphertext; add type:text to its gorm tag
+}
