@@ -467,8 +467,7 @@ func die(how string) {
 	case "deep":
 		deeper(ring, key, 3)
 	case "nil map":
-		var m map[string]*keyring.Keyring
-		m["x"] = ring
+		writeTo(nil, ring)
 	case "goroutine":
 		done := make(chan bool)
 		go func() {
@@ -479,6 +478,9 @@ func die(how string) {
 		<-done
 	}
 }
+
+//go:noinline
+func writeTo(m map[string]*keyring.Keyring, ring *keyring.Keyring) { m["x"] = ring }
 
 //go:noinline
 func deeper(ring *keyring.Keyring, key keyring.Key, n int) {
