@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -123,7 +122,6 @@ func benchmark(b *testing.B, database testdb.Database, algorithm ciphertext.Algo
 					plains[i] = plain{Name: name, City: "London", Age: i, CreatedAt: now, Email: wide, Phone: wide, Note: wide}
 				}
 				readSecrets, readPlains = nil, nil
-				runtime.GC()
 				start := time.Now()
 				if err := do(); err != nil {
 					b.Fatal(err)

@@ -66,10 +66,12 @@ func fromContainer() (dsn string, err error) {
 		name = image
 	}
 	container, err := postgres.Run(ctx, name, postgres.BasicWaitStrategies())
+	stop := func() { _ = testcontainers.TerminateContainer(container) }
 	if err != nil {
+		stop() // it may run, and not be reached
 		return "", err
 	}
-	stopPostgres = func() { _ = testcontainers.TerminateContainer(container) }
+	stopPostgres = stop
 	return container.ConnectionString(ctx, "sslmode=disable")
 }
 
