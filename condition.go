@@ -42,13 +42,69 @@ func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause 
 	return c
 }
 
-// checkGroupBy reads the conditions of HAVING.
+// checkGroupBy reads the columns of GROUP BY, and the conditions of HAVING.
 func (p *Plugin) checkGroupBy(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	if group, ok := c.Expression.(clause.GroupBy); ok && len(group.Having) > 0 {
-		group.Having = p.checkConditions(stmt, clause.Where{Exprs: group.Having}).Exprs
-		c.Expression = group
+	group, ok := c.Expression.(clause.GroupBy)
+	if !ok || p.tables.empty() {
+		return c
+	}
+	conditions := p.conditions(stmt)
+	for _, column := range group.Columns {
+		if policy := conditions.column(column); policy != nil && !policy.column.Deterministic {
+			p.refuse(stmt, notQueryable(policy, "GROUP BY"))
+		}
+	}
+	group.Having = p.checkConditions(stmt, clause.Where{Exprs: group.Having}).Exprs
+	c.Expression = group
+	return c
+}
+
+// checkOrderBy refuses to sort by ciphertext.
+func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	order, ok := c.Expression.(clause.OrderBy)
+	if !ok || p.tables.empty() {
+		return c
+	}
+	conditions := p.conditions(stmt)
+	for _, column := range order.Columns {
+		var err error
+		if column.Column.Raw {
+			err = conditions.text(column.Column.Name, nil)
+		} else if policy := conditions.column(column.Column); policy != nil {
+			err = notQueryable(policy, "ORDER BY")
+		}
+		p.refuse(stmt, err)
+	}
+	if order.Expression != nil {
+		checked := p.checkConditions(stmt, clause.Where{Exprs: []clause.Expression{order.Expression}})
+		order.Expression = checked.Exprs[0]
+		c.Expression = order
 	}
 	return c
+}
+
+// checkSelect refuses select lists with arguments that are more than a list of
+// columns, and puts the others in order.
+func (p *Plugin) checkSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	switch e := c.Expression.(type) {
+	case clause.Select: // which has no expression of its own once it was added
+		return p.orderSelect(stmt, c)
+	case clause.Expr:
+		c.Expression = p.checkSelectText(stmt, e, e.SQL, e.Vars)
+	case clause.NamedExpr:
+		c.Expression = p.checkSelectText(stmt, e, e.SQL, e.Vars)
+	}
+	return c
+}
+
+func (p *Plugin) checkSelectText(stmt *gorm.Statement, expr clause.Expression, sql string, vars []any) clause.Expression {
+	if len(vars) == 0 || p.tables.empty() {
+		return expr
+	}
+	if err := p.conditions(stmt).list(sql, vars); p.refuse(stmt, err) {
+		return clause.Expr{SQL: "?", Vars: []any{refused{err}}}
+	}
+	return expr
 }
 
 // checkConditions returns the conditions as they are, or has the statement
@@ -57,7 +113,7 @@ func (p *Plugin) checkConditions(stmt *gorm.Statement, where clause.Where) claus
 	if len(where.Exprs) == 0 || p.tables.empty() {
 		return where
 	}
-	checked, err := (&conditions{plugin: p, stmt: stmt, models: p.target(stmt)}).all(where.Exprs)
+	checked, err := p.conditions(stmt).all(where.Exprs)
 	if p.refuse(stmt, err) {
 		checked = []clause.Expression{clause.Expr{SQL: "1 = ?", Vars: []any{refused{err}}}}
 	}
@@ -69,6 +125,10 @@ type conditions struct {
 	plugin *Plugin
 	stmt   *gorm.Statement
 	models modelPolicies
+}
+
+func (p *Plugin) conditions(stmt *gorm.Statement) *conditions {
+	return &conditions{plugin: p, stmt: stmt, models: p.target(stmt)}
 }
 
 func (c *conditions) all(exprs []clause.Expression) ([]clause.Expression, error) {
@@ -241,6 +301,49 @@ func (c *conditions) text(sql string, vars []any) error {
 		return notQueryable(suspect, "a condition")
 	}
 	return c.values(vars)
+}
+
+// list reads a select list that the program wrote as SQL. An encrypted column
+// may stand in it by itself; inside of an expression it may not.
+func (c *conditions) list(sql string, vars []any) error {
+	var item []sqltext.Token
+	for token := range sqltext.Tokens(sql + ",") {
+		if len(item) == 0 && strings.EqualFold(token.Text, "DISTINCT") {
+			continue
+		}
+		if token.Text != "," || token.Kind != sqltext.Symbol {
+			item = append(item, token)
+			continue
+		}
+		if !isColumn(item) {
+			var text strings.Builder
+			for _, token := range item {
+				text.WriteString(" " + token.Text)
+			}
+			if err := c.text(text.String(), nil); err != nil {
+				return err
+			}
+		}
+		item = nil
+	}
+	return c.values(vars)
+}
+
+// isColumn reports whether an item of a select list is a column by itself, or
+// with an alias.
+func isColumn(item []sqltext.Token) bool {
+	names := 0
+	for i, token := range item {
+		switch {
+		case token.Kind == sqltext.Word || token.Kind == sqltext.QuotedName:
+			names++
+		case token.Text == "." && i > 0:
+			names -= 2 // what it joins is one name
+		default:
+			return false
+		}
+	}
+	return names <= 3 // name AS alias
 }
 
 // values refuses arguments that would be sealed on their way, each time to

@@ -113,12 +113,9 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 
 // orderSelect has a query read the values that a column is bound to before the
 // column: GORM fills a row from left to right, and the order in the table is
-// nobody's to rely on.
+// nobody's to rely on. The clause holds a list of columns.
 func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	selected, ok := c.Expression.(clause.Select)
-	if !ok || selected.Expression != nil {
-		return c
-	}
+	selected := c.Expression.(clause.Select)
 	if len(selected.Columns) == 0 {
 		m := p.rowModel(stmt)
 		if m == nil || len(m.bound) == 0 || m.schema != stmt.Schema {

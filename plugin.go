@@ -117,8 +117,11 @@ func (p *Plugin) registerModels(db *gorm.DB) error {
 // way finish under the one before. It returns the error of the source, and
 // then nothing has changed.
 func (p *Plugin) SetKeys(ctx context.Context, source keyring.Source) error {
-	if p.cipher == nil {
+	switch {
+	case p.cipher == nil:
 		return errors.New("gormcrypt: the plugin is not registered yet; call db.Use first")
+	case source == nil:
+		return errors.New("gormcrypt: the key source is nil")
 	}
 	keys, err := source.Load(ctx)
 	if err != nil {
@@ -142,7 +145,8 @@ func (p *Plugin) installBuilders(db *gorm.DB) {
 		"WHERE":       p.checkWhere,
 		"FROM":        p.checkFrom,
 		"GROUP BY":    p.checkGroupBy,
-		"SELECT":      p.orderSelect,
+		"ORDER BY":    p.checkOrderBy,
+		"SELECT":      p.checkSelect,
 		"RETURNING":   p.orderReturning,
 	} {
 		next := db.ClauseBuilders[name]
@@ -210,12 +214,8 @@ func isUnlisted(err error) bool {
 }
 
 func unlisted(model any) error {
-	t := reflect.TypeOf(model)
-	for t.Kind() != reflect.Struct {
-		t = t.Elem()
-	}
 	return &ModelError{
-		Model:   t.String(),
+		Model:   strings.TrimLeft(fmt.Sprintf("%T", model), "*[]"),
 		Problem: "it has encrypted fields, or is related to a model that has, and the plugin was not told",
 		Fix:     "add a pointer to it to gormcrypt.Config.Models",
 	}

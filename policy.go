@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
+	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
 // policy is what the tags of one encrypted field say, read once. The gates
@@ -139,6 +140,11 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 	var problem, fix string
 	if config.Binary, problem, fix = columnType(field); problem != "" {
 		return nil, modelError(field, problem, fix)
+	}
+	if config.Deterministic {
+		if _, err := cipher.Keys().Primary(keyring.IndexKeys); err != nil {
+			return nil, modelError(field, "it is deterministic, which takes an index key, and the keyring has none", "add one to it with Add(keyring.IndexKeys)")
+		}
 	}
 	var err error
 	if p.column, err = cipher.Column(config); err != nil {
