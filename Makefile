@@ -23,7 +23,7 @@ ifneq ($(CGO),1)
 	@echo "no C compiler: without the race detector, and on an SQLite engine in Go"
 endif
 	go test $(RACE) ./...
-	go test $(RACE) ./integration_test/...
+	cd integration_test && go test $(RACE)
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck, on every module

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
@@ -33,15 +34,16 @@ var (
 	// ErrNoPrimary: the keyring has no key to seal with.
 	ErrNoPrimary = keyring.ErrNoPrimary
 
-	// ErrNoPlugin: a model with encrypted fields was used on a *gorm.DB that
-	// the plugin was not registered with.
-	ErrNoPlugin = errors.New("the gormcrypt plugin is not registered with this *gorm.DB; call db.Use(gormcrypt.New(...)) right after gorm.Open, and list the model in Config.Models")
+	// ErrNoPlugin: an encrypted value was to be written or read by a *gorm.DB
+	// that the plugin was not registered with. Models with encrypted fields do
+	// not come so far: GORM itself refuses to parse them there.
+	ErrNoPlugin = encryptedtype.ErrNoPlugin
 	// ErrExpression: the new value of an encrypted column is an SQL
 	// expression, another column or a subquery. SQL cannot make ciphertext.
 	ErrExpression = errors.New("the new value is an SQL expression, and SQL cannot make ciphertext; read the value, change it in Go and write it")
 	// ErrBinding: a value that a column is bound to is not known where the
 	// column is written or read, or it is changed without it.
-	ErrBinding = errors.New("bound value")
+	ErrBinding = errors.New("the value that it is bound to")
 	// ErrNotQueryable: a condition on an encrypted column that the database
 	// cannot decide.
 	ErrNotQueryable = errors.New("an encrypted column cannot be compared by the database")

@@ -125,6 +125,11 @@ func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Claus
 			selected.Columns = append(selected.Columns, clause.Column{Table: clause.CurrentTable, Name: name})
 		}
 	}
+	for _, column := range selected.Columns {
+		if column.Raw && !isCount(column.Name) && !p.tables.empty() {
+			p.refuse(stmt, p.conditions(stmt).list(column.Name, nil))
+		}
+	}
 	selected.Columns = p.order(stmt, selected.Columns)
 	c.Expression = selected
 	return c

@@ -54,7 +54,7 @@ func parseOptions(tag string) (options, error) {
 		case name == "pad":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 2 || n > ciphertext.MaxPad {
-				return o, fmt.Errorf("pad=%s is not a number of bytes; write a number from 2 to %d", value, ciphertext.MaxPad)
+				return o, fmt.Errorf("pad=%s cannot be; write a number of bytes from 2 to %d", value, ciphertext.MaxPad)
 			}
 			o.pad = n
 		default:

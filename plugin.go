@@ -109,13 +109,36 @@ func (p *Plugin) registerModels(db *gorm.DB) error {
 		if _, err := p.model(stmt.Schema); err != nil {
 			return err
 		}
+		if !p.encrypts(stmt.Schema) {
+			return &ModelError{Model: stmt.Schema.ModelType.String(), Problem: "it is listed in Config.Models and has no encrypted field, nor has a model that it is related to",
+				Fix: `mark the fields with gorm:"serializer:encrypted", or remove it from the list`}
+		}
 	}
 	return nil
 }
 
+// encrypts reports whether a model, or one that it is related to, has an
+// encrypted field.
+func (p *Plugin) encrypts(s *schema.Schema) bool {
+	has := func(s *schema.Schema) bool {
+		m, ok := p.models.Load(s)
+		return ok && len(m.(*modelPolicy).byField) > 0
+	}
+	if has(s) {
+		return true
+	}
+	for _, relation := range s.Relationships.Relations {
+		if has(relation.FieldSchema) || relation.JoinTable != nil && has(relation.JoinTable) {
+			return true
+		}
+	}
+	return false
+}
+
 // SetKeys loads a keyring and uses it from now on. Statements that are under
-// way finish under the one before. It returns the error of the source, and
-// then nothing has changed.
+// way finish under the one before. It returns the error of the source, and one
+// that wraps keyring.ErrKeyLost if the keyring lacks a key version of the one
+// in use, or has another key under it; then nothing has changed.
 func (p *Plugin) SetKeys(ctx context.Context, source keyring.Source) error {
 	switch {
 	case p.cipher == nil:
@@ -126,6 +149,9 @@ func (p *Plugin) SetKeys(ctx context.Context, source keyring.Source) error {
 	keys, err := source.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("gormcrypt: loading the keyring: %w", err)
+	}
+	if err := keys.Keeps(p.cipher.Keys()); err != nil {
+		return fmt.Errorf("gormcrypt: not the successor of the keyring in use: %w", err)
 	}
 	return p.cipher.SetKeys(keys)
 }
@@ -182,22 +208,24 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 // encrypted fields and were not listed.
 func (p *Plugin) checkModels(db *gorm.DB) {
 	stmt := db.Statement
+	if db.Error != nil {
+		if _, listed := p.models.Load(stmt.Schema); !listed && isUnlisted(stmt.Model, db.Error) {
+			_ = db.AddError(unlisted(stmt.Model))
+		}
+		return
+	}
 	if stmt.Schema != nil {
 		if _, err := p.model(stmt.Schema); err != nil {
 			_ = db.AddError(err)
 			return
 		}
 	}
-	if db.Error != nil && isUnlisted(db.Error) {
-		_ = db.AddError(unlisted(stmt.Model))
-		return
-	}
-	if !holdsStruct(stmt.Dest) {
+	if structType(stmt.Dest) == nil {
 		return
 	}
 	dest := &gorm.Statement{DB: db}
 	if err := dest.Parse(stmt.Dest); err != nil {
-		if isUnlisted(err) { // GORM would go on and read ciphertext as text
+		if isUnlisted(stmt.Dest, err) { // GORM would go on and read ciphertext as text
 			_ = db.AddError(unlisted(stmt.Dest))
 		}
 	} else if dest.Schema != stmt.Schema {
@@ -208,9 +236,24 @@ func (p *Plugin) checkModels(db *gorm.DB) {
 }
 
 // isUnlisted reports whether GORM could not parse a model because it does not
-// know our serializer.
-func isUnlisted(err error) bool {
-	return strings.Contains(err.Error(), "invalid serializer type "+serializerName)
+// know our serializer. It says so, or that it cannot store a map, or whatever
+// the type of the field is.
+func isUnlisted(model any, err error) bool {
+	return strings.Contains(err.Error(), "invalid serializer type "+serializerName) || hasMark(structType(model))
+}
+
+// hasMark reports whether a struct has a field that is marked as encrypted.
+func hasMark(t reflect.Type) bool {
+	if t == nil {
+		return false
+	}
+	for field := range t.Fields() {
+		if strings.EqualFold(schema.ParseTagSetting(field.Tag.Get("gorm"), ";")["SERIALIZER"], serializerName) ||
+			field.Anonymous && hasMark(structType(reflect.Zero(field.Type).Interface())) {
+			return true
+		}
+	}
+	return false
 }
 
 func unlisted(model any) error {
@@ -221,18 +264,21 @@ func unlisted(model any) error {
 	}
 }
 
-// holdsStruct reports whether v is a struct, or a pointer to or slice of such.
-func holdsStruct(v any) bool {
+// structType returns the struct that v is, or points to, or is a slice of; or
+// nil.
+func structType(v any) reflect.Type {
 	t := reflect.TypeOf(v)
 	for t != nil {
 		switch t.Kind() {
 		case reflect.Pointer, reflect.Slice, reflect.Array:
 			t = t.Elem()
+		case reflect.Struct:
+			return t
 		default:
-			return t.Kind() == reflect.Struct
+			return nil
 		}
 	}
-	return false
+	return nil
 }
 
 // model returns the policies of a schema, which it reads when it sees the

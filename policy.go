@@ -66,11 +66,13 @@ func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, erro
 	}
 	for _, field := range s.Fields {
 		if !isMarked(field) {
-			if tag, ok := field.Tag.Lookup(tagName); ok {
-				return nil, modelError(field, fmt.Sprintf("it has the tag %s:%q and is not marked as encrypted", tagName, tag),
-					`add gorm:"serializer:encrypted", or remove the tag`)
+			if err := checkUnmarked(field); err != nil {
+				return nil, err
 			}
 			continue
+		}
+		if _, ok := field.Tag.Lookup("encrypted"); ok {
+			return nil, modelError(field, `it has a tag encrypted:"", which nothing reads`, `write encrypt:""`)
 		}
 		if field.DBName == "" {
 			continue
@@ -105,6 +107,22 @@ func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, erro
 		}
 	}
 	return m, nil
+}
+
+// checkUnmarked refuses a field whose tags look as if it was to be encrypted.
+func checkUnmarked(field *schema.Field) error {
+	for _, name := range []string{tagName, "encrypted"} {
+		if tag, ok := field.Tag.Lookup(name); ok {
+			return modelError(field, fmt.Sprintf("it has the tag %s:%q and is not marked as encrypted", name, tag),
+				`add gorm:"serializer:encrypted", or remove the tag`)
+		}
+	}
+	for name, value := range field.TagSettings {
+		if name != "COLUMN" && name != "COMMENT" && (strings.EqualFold(value, serializerName) || strings.HasSuffix(strings.ToLower(name), serializerName)) {
+			return modelError(field, "its gorm tag says "+strings.ToLower(name)+", which GORM does not read", `write gorm:"serializer:encrypted"`)
+		}
+	}
+	return nil
 }
 
 func modelError(field *schema.Field, problem, fix string) error {
@@ -236,6 +254,9 @@ func (p *policy) checkDefault() (problem, fix string) {
 }
 
 func (p *policy) checkIndexes() (problem, fix string) {
+	if _, ok := p.field.TagSettings["CHECK"]; ok {
+		return "it has a check:, which the database would make on ciphertext", "check the value in Go, or move the constraint to another field if it is not about this one"
+	}
 	if p.column.Deterministic {
 		return "", ""
 	}

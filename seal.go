@@ -94,7 +94,7 @@ func (r *insertedRow) value(field *schema.Field) (any, error) {
 			return r.values[i], nil
 		}
 	}
-	return nil, fmt.Errorf("the same statement does not write %s", field.Name)
+	return nil, fmt.Errorf("the statement does not write %s; set it before, or bind to a field that is: an auto-increment key is not known yet", field.Name)
 }
 
 // sealSet seals the assignments of an UPDATE.
@@ -280,7 +280,7 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 		}
 		canonical, err := ciphertext.Bind(value)
 		if err != nil {
-			return nil, p.fail(fmt.Errorf("%w %s: %w when the row is written; it must be known by then", ErrBinding, field.Name, err))
+			return nil, p.fail(fmt.Errorf("%w %s: %w when the row is written; set it before, or bind to a field that is: an auto-increment key is not known yet", ErrBinding, field.Name, err))
 		}
 		bound = append(bound, canonical)
 	}

@@ -249,11 +249,18 @@ func (c *Column) openBuffer(dst any, stored, scratch []byte, bound []Bound) erro
 	first := byte(value.Algorithm)
 	if value.Named {
 		first |= namedFlag
-		if value.Table == "" && c.unscoped != nil {
-			return c.unscoped.openBuffer(dst, stored, scratch, bound)
-		}
-		if value.Table != c.Table || value.Column != c.Column {
-			return c.fail("open", value.Version, fmt.Errorf("%w: it names another column", ErrAuthentication))
+		switch {
+		case value.Table == c.Table && value.Column == c.Column:
+		case value.Table == "" && c.unscoped != nil:
+			err := c.unscoped.openBuffer(dst, stored, scratch, bound)
+			if detail, ok := err.(*Error); ok {
+				detail.Table, detail.Column = c.Table, c.Column
+			}
+			return err
+		case value.Table == "":
+			return c.fail("open", value.Version, fmt.Errorf("%w (it was sealed for no column, as a value of package encryptedtype is outside of its model)", ErrAuthentication))
+		default:
+			return c.fail("open", value.Version, fmt.Errorf("%w (it names another column)", ErrAuthentication))
 		}
 	}
 	key, err := c.key(keyID{value.Version, first})
@@ -272,6 +279,12 @@ func (c *Column) openBuffer(dst any, stored, scratch []byte, bound []Bound) erro
 }
 
 func (c *Column) fail(op string, version keyring.Version, err error) error {
+	// The keyring names the version, and so does the Error.
+	for _, class := range []error{keyring.ErrUnknownVersion, keyring.ErrRetired} {
+		if errors.Is(err, class) {
+			err = class
+		}
+	}
 	return &Error{Op: op, Table: c.Table, Column: c.Column, Version: version, Err: err}
 }
 

@@ -13,7 +13,7 @@ import (
 var (
 	// ErrNotCiphertext: the stored value does not start with the prefix of
 	// this format. It is plaintext, or something else's.
-	ErrNotCiphertext = errors.New("the stored value is not ciphertext")
+	ErrNotCiphertext = errors.New("the stored value is not ciphertext: it was there before the column was encrypted, or was written past the plugin")
 	// ErrUnsupported: the value is of a format version or algorithm that this
 	// version of the library does not know, or that FIPS 140-3 mode forbids.
 	ErrUnsupported = errors.New("unsupported format or algorithm")
@@ -24,7 +24,7 @@ var (
 	// it names, in this column and with these bound values. It was changed, or
 	// moved from elsewhere, or the keyring holds another key under that
 	// version.
-	ErrAuthentication = errors.New("authentication failed: the value was changed, moved from another column or row, or sealed with another key of the same version")
+	ErrAuthentication = errors.New("authentication failed: the value was changed, or moved from another column or row; if no value opens, this is another keyring than the one that sealed them")
 	// ErrType: the value opened, and what it holds does not fit the Go type
 	// it was to be stored in; or a Go value cannot be sealed because of its
 	// type.

@@ -43,5 +43,5 @@ func ExampleColumn() {
 	// Output:
 	// sealed with XChaCha20-Poly1305 under key version 1
 	// ada@example.org
-	// gormcrypt: cannot open customers.phone (key version 1): authentication failed: the value was changed, moved from another column or row, or sealed with another key of the same version
+	// gormcrypt: cannot open customers.phone (key version 1): authentication failed: the value was changed, or moved from another column or row; if no value opens, this is another keyring than the one that sealed them
 }

@@ -192,10 +192,13 @@ func TestDatabaseSQL(t *testing.T) {
 		}
 	}
 
+	if encryptedtype.SetDefault(nil) == nil {
+		t.Error("a nil cipher was taken")
+	}
 	if err := encryptedtype.SetDefault(cipher); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = encryptedtype.SetDefault(nil) })
+	t.Cleanup(encryptedtype.ClearDefault)
 	v = secrets()
 	moment := encryptedtype.NewEncrypted(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
 	for _, c := range []struct {

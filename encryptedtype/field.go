@@ -2,11 +2,9 @@ package encryptedtype
 
 import "reflect"
 
-// What follows is how the plugin handles fields of these types; programs have
-// no use for it.
-
-// Field is implemented by pointers to the types of this package, and by
-// nothing else.
+// Field is how the gormcrypt plugin handles fields of these types; programs have
+// no use for it. It is implemented by pointers to the types of this package, and
+// by nothing else.
 type Field interface {
 	// OpenWith calls open with a pointer to a value of the inner type, and
 	// takes the value over if open succeeds.
@@ -25,8 +23,9 @@ var (
 	_ Field = (*Encrypted[int])(nil)
 )
 
-// Plaintext returns the value inside v, nil for NULL, if v is of a type of
-// this package or a pointer to one.
+// Plaintext returns the value inside v, nil for NULL, if v is of a type of this
+// package or a pointer to one. It is for the plugin, and for programs that
+// handle values of any type; others call Reveal.
 func Plaintext(v any) (plaintext any, ok bool) {
 	holder, ok := v.(interface{ plaintext() any })
 	if !ok {
@@ -38,7 +37,7 @@ func Plaintext(v any) (plaintext any, ok bool) {
 	return holder.plaintext(), true
 }
 
-// OpenWith implements Field.
+// OpenWith implements Field, for the plugin.
 func (e *EncryptedString) OpenWith(open func(dst any) error) error {
 	var s string
 	if err := open(&s); err != nil {
@@ -48,10 +47,10 @@ func (e *EncryptedString) OpenWith(open func(dst any) error) error {
 	return nil
 }
 
-// SetNull makes e NULL.
+// SetNull makes e NULL. It implements Field, for the plugin.
 func (e *EncryptedString) SetNull() { *e = EncryptedString{} }
 
-// InnerType implements Field.
+// InnerType implements Field, for the plugin.
 func (e EncryptedString) InnerType() reflect.Type { return reflect.TypeFor[string]() }
 
 func (e EncryptedString) plaintext() any {
@@ -61,7 +60,7 @@ func (e EncryptedString) plaintext() any {
 	return e.reveal()
 }
 
-// OpenWith implements Field.
+// OpenWith implements Field, for the plugin.
 func (e *EncryptedBytes) OpenWith(open func(dst any) error) error {
 	var b []byte
 	if err := open(&b); err != nil {
@@ -71,10 +70,10 @@ func (e *EncryptedBytes) OpenWith(open func(dst any) error) error {
 	return nil
 }
 
-// SetNull makes e NULL.
+// SetNull makes e NULL. It implements Field, for the plugin.
 func (e *EncryptedBytes) SetNull() { *e = EncryptedBytes{} }
 
-// InnerType implements Field.
+// InnerType implements Field, for the plugin.
 func (e EncryptedBytes) InnerType() reflect.Type { return reflect.TypeFor[[]byte]() }
 
 func (e EncryptedBytes) plaintext() any {
@@ -84,7 +83,7 @@ func (e EncryptedBytes) plaintext() any {
 	return e.reveal()
 }
 
-// OpenWith implements Field.
+// OpenWith implements Field, for the plugin.
 func (e *Encrypted[T]) OpenWith(open func(dst any) error) error {
 	var v T
 	if err := open(&v); err != nil {
@@ -94,10 +93,10 @@ func (e *Encrypted[T]) OpenWith(open func(dst any) error) error {
 	return nil
 }
 
-// SetNull makes e NULL.
+// SetNull makes e NULL. It implements Field, for the plugin.
 func (e *Encrypted[T]) SetNull() { *e = Encrypted[T]{} }
 
-// InnerType implements Field.
+// InnerType implements Field, for the plugin.
 func (e Encrypted[T]) InnerType() reflect.Type { return reflect.TypeFor[T]() }
 
 func (e Encrypted[T]) plaintext() any {

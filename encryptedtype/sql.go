@@ -20,14 +20,12 @@ var defaultColumn atomic.Pointer[ciphertext.Column]
 var defaultCipher atomic.Pointer[ciphertext.Cipher]
 
 // SetDefault sets the cipher that the types of this package use under plain
-// database/sql, for the whole process; nil removes it. Call it once at start.
-// A program that uses GORM as well gives it the plugin's Cipher; GORM itself
-// does not use the default, so that databases may have keyrings of their own.
+// database/sql, for the whole process. Call it once at start. A program that
+// uses GORM as well gives it the plugin's Cipher, after db.Use; GORM itself does
+// not use the default, so that databases may have keyrings of their own.
 func SetDefault(cipher *ciphertext.Cipher) error {
 	if cipher == nil {
-		defaultColumn.Store(nil)
-		defaultCipher.Store(nil)
-		return nil
+		return errors.New("gormcrypt: the default cipher is nil; a plugin has one after db.Use")
 	}
 	column, err := unscoped(cipher)
 	if err != nil {
@@ -42,9 +40,13 @@ func unscoped(cipher *ciphertext.Cipher) (*ciphertext.Column, error) {
 	return cipher.Column(ciphertext.ColumnConfig{Named: true})
 }
 
+// ErrNoPlugin: an encrypted value was given to a *gorm.DB that the gormcrypt
+// plugin was not registered with.
+var ErrNoPlugin = errors.New("gormcrypt: the plugin is not registered with this *gorm.DB; call db.Use(gormcrypt.New(...)) right after gorm.Open, with the model in Config.Models")
+
 // ErrNoDefault: a value was to be encrypted or decrypted by database/sql
 // itself, and SetDefault was not called.
-var ErrNoDefault = errors.New("gormcrypt: no cipher for encrypted values outside of GORM; call encryptedtype.SetDefault at start")
+var ErrNoDefault = errors.New("gormcrypt: no cipher for encrypted values outside of models; call encryptedtype.SetDefault at start, or list the struct in gormcrypt.Config.Models")
 
 // seal gives database/sql the ciphertext of a value. What it returns beside an
 // error is not nil, because GORM drops the error in places and takes nil for
@@ -103,7 +105,7 @@ func gormValue(db *gorm.DB, v any) clause.Expr {
 		}
 		return clause.Expr{SQL: "?", Vars: []any{sealed}}
 	}
-	return fail(errors.New("gormcrypt: an encrypted value for a *gorm.DB without the plugin; call db.Use(gormcrypt.New(...))"))
+	return fail(ErrNoPlugin)
 }
 
 // failing is an argument that no driver accepts.
@@ -135,7 +137,8 @@ func (e *EncryptedString) Scan(src any) error {
 	return nil
 }
 
-// GormValue gives GORM the ciphertext, so that it asks once for each write.
+// GormValue gives GORM the ciphertext where the value is an argument of SQL. It
+// fails the statement, with ErrNoPlugin, if the *gorm.DB is without the plugin.
 func (e EncryptedString) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
 	return gormValue(db, e.plaintext())
 }
@@ -164,7 +167,8 @@ func (e *EncryptedBytes) Scan(src any) error {
 	return nil
 }
 
-// GormValue gives GORM the ciphertext, so that it asks once for each write.
+// GormValue gives GORM the ciphertext where the value is an argument of SQL. It
+// fails the statement, with ErrNoPlugin, if the *gorm.DB is without the plugin.
 func (e EncryptedBytes) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
 	return gormValue(db, e.plaintext())
 }
@@ -193,7 +197,8 @@ func (e *Encrypted[T]) Scan(src any) error {
 	return nil
 }
 
-// GormValue gives GORM the ciphertext, so that it asks once for each write.
+// GormValue gives GORM the ciphertext where the value is an argument of SQL. It
+// fails the statement, with ErrNoPlugin, if the *gorm.DB is without the plugin.
 func (e Encrypted[T]) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
 	return gormValue(db, e.plaintext())
 }

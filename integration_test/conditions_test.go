@@ -70,6 +70,7 @@ func TestConditionsAreRefused(t *testing.T) {
 			"select list":      db.Select("id, email = ? AS hit", "SECRET"),
 			"select function":  db.Select("coalesce(email, ?)", "SECRET"),
 			"select named":     db.Select("max(people.email) > @email", map[string]any{"email": "SECRET"}),
+			"select sum":       db.Select("max(email) AS email"),
 			"order":            db.Order("email"),
 			"order descending": db.Order("id, people.email DESC"),
 			"order clause":     db.Order(clause.OrderByColumn{Column: clause.Column{Name: "email"}}),
@@ -141,11 +142,36 @@ func TestConditionsThatPass(t *testing.T) {
 			"HAVING":           {db.Group("id").Having("count(*) = ?", 1), 2},
 			"subquery":         {db.Where("id IN (?)", db.Model(&customer{}).Select("id").Where("phone IS NULL")), 1},
 			"select list":      {db.Select("id, customers.email, phone AS p, ? AS tag", "tag"), 2},
+			"select columns":   {db.Select("id", "customers.email", "phone AS p", "upper(name) AS name", "customers.*"), 2},
 			"order":            {db.Order("name").Order("phone IS NULL, id DESC"), 2},
 		} {
 			var got []customer
 			if err := c.query.Session(&gorm.Session{}).Find(&got).Error; err != nil || int64(len(got)) != c.want {
 				t.Errorf("%s found %d, %v; want %d", name, len(got), err, c.want)
+			}
+		}
+	})
+}
+
+// Rows are counted by encrypted columns too.
+func TestCounting(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &customer{}, &order{})
+		phone := "SECRET"
+		if err := db.Create([]*customer{{Name: "with", Phone: &phone}, {Name: "without"}}).Error; err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range map[string]struct {
+			query *gorm.DB
+			want  int64
+		}{
+			"all": {db.Model(&customer{}), 2}, "column": {db.Model(&customer{}).Select("phone"), 1},
+			"text": {db.Model(&customer{}).Select("count(phone)"), 1}, "condition": {db.Model(&customer{}).Where("phone IS NULL"), 1},
+		} {
+			var got int64
+			if err := c.query.Count(&got).Error; err != nil || got != c.want {
+				t.Errorf("%s: %d, %v; want %d", name, got, err, c.want)
 			}
 		}
 	})

@@ -22,7 +22,6 @@ func TestEncryptedTypesUnderDatabaseSQL(t *testing.T) {
 		if err := encryptedtype.SetDefault(db.crypt.Cipher()); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = encryptedtype.SetDefault(nil) })
 
 		var key encryptedtype.EncryptedString
 		if err := db.plain.QueryRow("SELECT api_key FROM customers").Scan(&key); err != nil || key.Reveal() != "sk_SECRET" {

@@ -194,6 +194,17 @@ type parent struct {
 	Children []child `gorm:"foreignKey:ParentCode;references:Code"`
 }
 
+// parentless is what it is without its relation.
+type parentless struct {
+	ID   uint
+	Code string `gorm:"serializer:encrypted" encrypt:"deterministic"`
+}
+
+func dataKeysOnly(t *testing.T) *keyring.Keyring {
+	t.Helper()
+	return must[*keyring.Keyring](t)(keyring.New(keyring.DataKey(1, keyring.Primary, []byte("0123456789abcdef0123456789abcdef"))))
+}
+
 type child struct {
 	ID         uint
 	ParentCode string
@@ -239,6 +250,11 @@ func TestModelsThatWereNotListed(t *testing.T) {
 		ID   uint
 		Text string `gorm:"serializer:encrypted"`
 	}
+	// GORM's own error is another one for a map that it cannot store.
+	type unlistedMap struct {
+		unlisted
+		Notes map[string]string `gorm:"serializer:encrypted"`
+	}
 	testdb.EachInTurn(t, func(t *testing.T, where testdb.Database) {
 		db := open(t, where, generate(t), &letter{})
 		createLetters(t, db)
@@ -250,6 +266,7 @@ func TestModelsThatWereNotListed(t *testing.T) {
 			"find":   func() error { return db.Find(&[]unlisted{}).Error },
 			"delete": func() error { return db.Delete(&unlisted{ID: 1}).Error },
 			"rows":   func() error { _, err := db.Model(&unlisted{}).Rows(); return err },
+			"maps":   func() error { return db.Find(&[]unlistedMap{}).Error },
 			"dest":   func() error { return db.Model(&letter{}).Select("id, email AS text").Find(&[]*unlisted{}).Error },
 			"raw":    func() error { return db.Raw("SELECT id, email AS text FROM letters").Find(&unlisted{}).Error },
 		} {
@@ -298,18 +315,32 @@ func TestConfigIsChecked(t *testing.T) {
 		"no keyring":     {gormcrypt.Config{Keys: (*keyring.Keyring)(nil)}, "nil"},
 		"missing source": {gormcrypt.Config{Keys: keyring.Env("GORMCRYPT_TEST_UNSET")}, "GORMCRYPT_TEST_UNSET"},
 		"algorithm":      {gormcrypt.Config{Keys: generate(t), Algorithm: ciphertext.AESSIV}, "AES-SIV"},
+		"plain model":    {gormcrypt.Config{Keys: generate(t), Models: []any{&child{}}}, "no encrypted field"},
+		"no index key":   {gormcrypt.Config{Keys: dataKeysOnly(t), Models: []any{&parentless{}}}, "Add(keyring.IndexKeys)"},
 		"no model":       {gormcrypt.Config{Keys: generate(t), Models: []any{"customer"}}, "parsing the model string"},
 	} {
 		if err := where.Open(t, nil).Use(gormcrypt.New(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", name, err, c.want)
 		}
 	}
-	crypt := gormcrypt.New(gormcrypt.Config{Keys: generate(t)})
-	if err := crypt.SetKeys(t.Context(), generate(t)); err == nil {
+	keys := generate(t)
+	crypt := gormcrypt.New(gormcrypt.Config{Keys: keys})
+	if err := crypt.SetKeys(t.Context(), keys); err == nil {
 		t.Error("SetKeys worked before the plugin was registered")
 	}
 	if err := where.Open(t, nil).Use(crypt); err != nil {
 		t.Fatal(err)
+	}
+	if err := crypt.SetKeys(t.Context(), nil); err == nil {
+		t.Error("no source was taken")
+	}
+	// A keyring that does not open what the one in use sealed is none to go on
+	// with.
+	if err := crypt.SetKeys(t.Context(), generate(t)); !errors.Is(err, keyring.ErrKeyLost) {
+		t.Errorf("another keyring: %v", err)
+	}
+	if err := crypt.SetKeys(t.Context(), dataKeysOnly(t)); !errors.Is(err, keyring.ErrKeyLost) {
+		t.Errorf("a keyring without the index key: %v", err)
 	}
 	if err := where.Open(t, nil).Use(crypt); err == nil || !strings.Contains(err.Error(), "for each *gorm.DB") {
 		t.Errorf("the plugin was registered twice: %v", err)
@@ -347,7 +378,8 @@ func TestWithoutThePlugin(t *testing.T) {
 			"migrate":         func() error { return without.AutoMigrate(&customer{}) },
 		} {
 			err := use()
-			if err == nil || !strings.Contains(err.Error(), "encrypted") || strings.Contains(err.Error(), "SECRET") {
+			refused := err != nil && (errors.Is(err, gormcrypt.ErrNoPlugin) || strings.Contains(err.Error(), "invalid serializer type encrypted"))
+			if !refused || strings.Contains(err.Error(), "SECRET") {
 				t.Errorf("%s: error %v", name, err)
 			}
 		}

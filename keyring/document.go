@@ -53,6 +53,9 @@ func WriteCleartext(w io.Writer, ring *Keyring) error {
 // positions, never a part of the text: the texts of encoding/json's own errors
 // quote it, so they are replaced.
 func parseDocument(text []byte) (*Keyring, error) {
+	if !bytes.Contains(text, []byte("{")) {
+		return nil, fmt.Errorf("%w: not a JSON document, which starts with {; a path to one is not read here", ErrInvalid)
+	}
 	var doc document
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -111,8 +114,8 @@ func describeJSON(err error, offset int64) error {
 	case errors.As(err, &typeError):
 		return fmt.Errorf("%w: wrong JSON type before byte %d", ErrInvalid, typeError.Offset)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: the JSON document is empty or cut off", ErrInvalid)
+		return fmt.Errorf("%w: the JSON document is empty or cut off; restore it from a copy", ErrInvalid)
 	}
-	return fmt.Errorf("%w: not a JSON keyring document (format %q), at byte %d: malformed, or a field it does not have, or a state it does not know",
+	return fmt.Errorf("%w: not a JSON keyring document (format %q), up to byte %d: malformed, or with a field other than version, state, check and key, or a state other than primary, enabled and retired",
 		ErrInvalid, documentFormat, offset)
 }

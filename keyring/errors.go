@@ -6,10 +6,10 @@ import "errors"
 // nothing that wraps them, holds a byte of a key.
 var (
 	// ErrUnknownVersion: the keyring has no key of that version.
-	ErrUnknownVersion = errors.New("key version is not in the keyring")
+	ErrUnknownVersion = errors.New("the key version is not in the keyring; load one that has it")
 	// ErrRetired: the key version is in the keyring as retired; it opens and
 	// seals nothing any more.
-	ErrRetired = errors.New("key version is retired")
+	ErrRetired = errors.New("the key version is retired, and opens nothing any more; if it was retired too early, load a keyring that still has its key")
 	// ErrNoPrimary: the set has no primary key, so nothing can be sealed under
 	// it.
 	ErrNoPrimary = errors.New("no primary key")
@@ -18,9 +18,12 @@ var (
 	ErrInvalid = errors.New("invalid keyring")
 	// ErrWrongKey: a key does not have the check value that stands beside it.
 	// It was changed, cut, or pasted over another.
-	ErrWrongKey = errors.New("key does not match its check value")
+	ErrWrongKey = errors.New("the key does not match its check value; restore the keyring from a copy")
 	// ErrNotFound: the place that a source reads holds no keyring.
 	ErrNotFound = errors.New("no keyring found")
+	// ErrKeyLost: a keyring was to be replaced by one without a key version that
+	// it holds, or with another key under that version. Values would be lost.
+	ErrKeyLost = errors.New("a key would be lost")
 	// ErrExposed: the place that a source reads is open to other users of the
 	// machine.
 	ErrExposed = errors.New("keyring is readable by others")

@@ -47,17 +47,12 @@ func ExampleFromFile() {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "keys.json")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 	keys, err := keyring.Generate()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	if err := errors.Join(keyring.WriteCleartext(file, keys), file.Close()); err != nil {
+	if err := keyring.WriteFile(path, keys); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -9,8 +9,8 @@
 // goroutines without locks.
 //
 // No type of this package shows a key: not to any fmt verb, slog, JSON or gob,
-// and not in a panic. Keys leave it by two doors only, both named for what
-// they do: [Keyring.Derive] and [WriteCleartext].
+// and not in a panic. Keys leave it by three doors only: [Keyring.Derive],
+// [WriteCleartext] and [WriteFile].
 package keyring
 
 import (
@@ -71,8 +71,8 @@ func New(keys ...Key) (*Keyring, error) {
 }
 
 // Generate returns a keyring with one random data key and one random index
-// key, both version 1 and primary: for tests and first steps. What it seals
-// is lost with the process unless the keyring is kept, with [WriteCleartext].
+// key, both version 1 and primary. What it seals is lost with the process unless
+// the keyring is kept, with [WriteFile].
 func Generate() (*Keyring, error) {
 	return New(
 		randomKey(MakeVersion(DataKeys, 1), Primary),
@@ -175,6 +175,10 @@ func (r *Keyring) Add(set Set) (*Keyring, Version, error) {
 
 // Promote returns a keyring in which version is Primary, and the one that was
 // is Enabled. It returns ErrUnknownVersion or ErrRetired.
+//
+// While two index keys are live, equal values of a deterministic column differ
+// by the key that sealed them, and a unique constraint does not see that they
+// are equal. Promote an index key only to seal all of the column anew.
 func (r *Keyring) Promote(version Version) (*Keyring, error) {
 	if _, err := r.live(version); err != nil {
 		return nil, err

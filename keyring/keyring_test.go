@@ -469,13 +469,11 @@ func die(how string) {
 	case "nil map":
 		writeTo(nil, ring)
 	case "goroutine":
-		done := make(chan bool)
 		go func() {
-			defer close(done)
 			_, _ = ring.Derive(ring.Versions()[0], "x", 32)
 			deeper(ring, key, 1)
 		}()
-		<-done
+		select {}
 	}
 }
 

@@ -88,7 +88,7 @@ func (s fileSource) Load(ctx context.Context) (*Keyring, error) {
 func readPrivate(path string) ([]byte, error) {
 	// Opening a named pipe would wait for its writer, so look before.
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+		return nil, fmt.Errorf("%w: %w; make one with Generate and WriteFile", ErrNotFound, err)
 	} else if err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: %s is not a regular file", ErrInvalid, path)
 	}

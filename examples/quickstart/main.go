@@ -114,7 +114,7 @@ func (a *app) open(dsn string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.writeKeys(keys); err != nil {
+	if err := keyring.WriteFile(a.keys, keys); err != nil {
 		return err
 	}
 	if a.log, err = os.Create(filepath.Join(a.dir, "app.log")); err != nil {
@@ -148,14 +148,6 @@ func (a *app) open(dsn string) (err error) {
 	}
 	fmt.Fprintf(a.out, "Customers and their API keys, in %s.\n", where)
 	return errors.Join(a.db.Migrator().DropTable(&Customer{}), a.db.AutoMigrate(&Customer{}))
-}
-
-func (a *app) writeKeys(keys *keyring.Keyring) error {
-	file, err := os.OpenFile(a.keys, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(keyring.WriteCleartext(file, keys), file.Close())
 }
 
 // remember notes what a customer should be read as, and what must never show.
@@ -303,7 +295,7 @@ func (a *app) rotate() error {
 	if keys, err = keys.Promote(version); err != nil {
 		return err
 	}
-	if err := a.writeKeys(keys); err != nil {
+	if err := keyring.WriteFile(a.keys, keys); err != nil {
 		return err
 	}
 	if err := a.crypt.SetKeys(a.ctx, keyring.File(a.keys)); err != nil {

@@ -23,22 +23,29 @@ import (
 // names another.
 const image = "postgres:17-alpine"
 
-// stopPostgres stops what findPostgres started.
-var stopPostgres = func() {}
+var (
+	// stopPostgres stops what findPostgres started.
+	stopPostgres = func() {}
+	// postgresFrom says where findPostgres found it.
+	postgresFrom string
+)
 
 // findPostgres returns the DSN of a PostgreSQL server: the one that
 // GORMCRYPT_TEST_POSTGRES names, else one in a container, else one from the
 // binaries on this machine.
 func findPostgres() (string, error) {
 	if dsn := os.Getenv("GORMCRYPT_TEST_POSTGRES"); dsn != "" {
+		postgresFrom = "at GORMCRYPT_TEST_POSTGRES"
 		return dsn, nil
 	}
 	dsn, err := fromContainer()
 	if err == nil {
+		postgresFrom = "in a container"
 		return dsn, nil
 	}
 	dsn, err2 := fromBinaries()
 	if err2 == nil {
+		postgresFrom = "from the binaries on this machine"
 		return dsn, nil
 	}
 	return "", errors.Join(fmt.Errorf("from a container: %w", err), fmt.Errorf("from this machine's binaries: %w", err2))

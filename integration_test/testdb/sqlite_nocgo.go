@@ -11,7 +11,10 @@ import (
 
 // Without a C compiler, they use the engine in Go.
 
-const sqliteDriver = "sqlite"
+const (
+	sqliteDriver = "sqlite"
+	sqliteEngine = "the engine in Go"
+)
 
 func sqliteDSN(path string) string {
 	return "file:" + path + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_pragma=foreign_keys(on)"

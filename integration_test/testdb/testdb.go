@@ -7,8 +7,10 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,12 +30,27 @@ type Database struct {
 	Path string
 }
 
-// Main runs the tests of a package and stops what they started. Call it from
-// TestMain.
+// Main runs the tests of a package, stops what they started, and says what they
+// ran on, where `go test` without arguments shows it. Call it from TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
+	for _, engine := range slices.Sorted(maps.Keys(used)) {
+		fmt.Fprintln(os.Stderr, "ran on", engine)
+	}
 	stopPostgres()
 	os.Exit(code)
+}
+
+// used are the engines that databases were opened on.
+var (
+	usedMu sync.Mutex
+	used   = map[string]bool{}
+)
+
+func noteUse(engine string) {
+	usedMu.Lock()
+	defer usedMu.Unlock()
+	used[engine] = true
 }
 
 var kinds = map[string]func(testing.TB) Database{"sqlite": SQLite, "postgres": Postgres}
@@ -61,6 +78,7 @@ func EachInTurn(t *testing.T, test func(t *testing.T, database Database)) {
 // SQLite returns an SQLite database in a file of its own.
 func SQLite(t testing.TB) Database {
 	t.Helper()
+	noteUse("SQLite, " + sqliteEngine)
 	path := filepath.Join(t.TempDir(), "test.db")
 	return Database{Name: "sqlite", DSN: sqliteDSN(path), Path: path}
 }
@@ -76,9 +94,10 @@ func Postgres(t testing.TB) Database {
 		if os.Getenv("CI") != "" {
 			t.Fatal(message)
 		}
-		fmt.Fprintln(os.Stderr, "=== "+message)
+		noteUse("NO POSTGRES: the tests of it were skipped. " + message)
 		t.Skip(message)
 	}
+	noteUse("PostgreSQL, " + postgresFrom)
 	schema := "t_" + strings.ToLower(rand.Text())[:16]
 	execute(t, server, "CREATE SCHEMA "+schema)
 	t.Cleanup(func() { execute(t, server, "DROP SCHEMA "+schema+" CASCADE") })

@@ -1,0 +1,7 @@
+package encryptedtype
+
+// ClearDefault undoes SetDefault.
+func ClearDefault() {
+	defaultColumn.Store(nil)
+	defaultCipher.Store(nil)
+}
