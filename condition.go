@@ -1,7 +1,10 @@
 package gormcrypt
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -26,7 +29,16 @@ func (p *Plugin) checkWhere(stmt *gorm.Statement, c clause.Clause) clause.Clause
 // checkFrom reads the conditions of joins.
 func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	from, ok := c.Expression.(clause.From)
-	if !ok || len(from.Joins) == 0 || p.tables.empty() {
+	if !ok || p.tables.empty() {
+		return c
+	}
+	if expr := stmt.TableExpr; expr != nil && len(expr.Vars) > 0 {
+		if err := p.conditions(stmt).text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
+			refusal := refusedExpr(err)
+			stmt.TableExpr = &refusal
+		}
+	}
+	if len(from.Joins) == 0 {
 		return c
 	}
 	joins := make([]clause.Join, len(from.Joins))
@@ -50,8 +62,13 @@ func (p *Plugin) checkGroupBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 	}
 	conditions := p.conditions(stmt)
 	for _, column := range group.Columns {
-		if policy := conditions.column(column); policy != nil && !policy.column.Deterministic {
-			p.refuse(stmt, notQueryable(policy, "GROUP BY"))
+		policy, err := conditions.column(column)
+		if err == nil && policy != nil && !policy.column.Deterministic {
+			err = notQueryable(policy, "GROUP BY")
+		}
+		if p.refuse(stmt, err) { // and do not log what was in it
+			group.Columns, group.Having = nil, []clause.Expression{refusedExpr(err)}
+			break
 		}
 	}
 	group.Having = p.checkConditions(stmt, clause.Where{Exprs: group.Having}).Exprs
@@ -67,17 +84,17 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 	}
 	conditions := p.conditions(stmt)
 	for _, column := range order.Columns {
-		var err error
-		if column.Column.Raw {
-			err = conditions.text(column.Column.Name, nil)
-		} else if policy := conditions.column(column.Column); policy != nil {
+		policy, err := conditions.column(column.Column)
+		if err == nil && policy != nil {
 			err = notQueryable(policy, "ORDER BY")
 		}
-		p.refuse(stmt, err)
+		if p.refuse(stmt, err) {
+			c.Expression = clause.OrderBy{Expression: refusedExpr(err)}
+			return c
+		}
 	}
 	if order.Expression != nil {
-		checked := p.checkConditions(stmt, clause.Where{Exprs: []clause.Expression{order.Expression}})
-		order.Expression = checked.Exprs[0]
+		order.Expression = p.checkConditions(stmt, clause.Where{Exprs: []clause.Expression{order.Expression}}).Exprs[0]
 		c.Expression = order
 	}
 	return c
@@ -102,9 +119,15 @@ func (p *Plugin) checkSelectText(stmt *gorm.Statement, expr clause.Expression, s
 		return expr
 	}
 	if err := p.conditions(stmt).list(sql, vars); p.refuse(stmt, err) {
-		return clause.Expr{SQL: "?", Vars: []any{refused{err}}}
+		return refusedExpr(err)
 	}
 	return expr
+}
+
+// refusedExpr takes the place of an expression that was refused. No driver
+// accepts it, and nothing of the expression is logged.
+func refusedExpr(err error) clause.Expr {
+	return clause.Expr{SQL: "1 = ?", Vars: []any{refused{err}}}
 }
 
 // checkConditions returns the conditions as they are, or has the statement
@@ -115,20 +138,21 @@ func (p *Plugin) checkConditions(stmt *gorm.Statement, where clause.Where) claus
 	}
 	checked, err := p.conditions(stmt).all(where.Exprs)
 	if p.refuse(stmt, err) {
-		checked = []clause.Expression{clause.Expr{SQL: "1 = ?", Vars: []any{refused{err}}}}
+		checked = []clause.Expression{refusedExpr(err)}
 	}
 	return clause.Where{Exprs: checked}
 }
 
 // conditions walks through the conditions of one statement.
 type conditions struct {
-	plugin *Plugin
-	stmt   *gorm.Statement
-	models modelPolicies
+	stmt    *gorm.Statement
+	sources *sources
 }
 
 func (p *Plugin) conditions(stmt *gorm.Statement) *conditions {
-	return &conditions{plugin: p, stmt: stmt, models: p.target(stmt)}
+	s := newSources(p, stmt)
+	s.addJoins(stmt)
+	return &conditions{stmt: stmt, sources: s}
 }
 
 func (c *conditions) all(exprs []clause.Expression) ([]clause.Expression, error) {
@@ -157,17 +181,17 @@ func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 		}
 		return e, err
 	case clause.Gt:
-		return e, c.order(e.Column, ">")
+		return e, c.order(e.Column, ">", e.Value)
 	case clause.Gte:
-		return e, c.order(e.Column, ">=")
+		return e, c.order(e.Column, ">=", e.Value)
 	case clause.Lt:
-		return e, c.order(e.Column, "<")
+		return e, c.order(e.Column, "<", e.Value)
 	case clause.Lte:
-		return e, c.order(e.Column, "<=")
+		return e, c.order(e.Column, "<=", e.Value)
 	case clause.Like:
-		return e, c.order(e.Column, "LIKE")
+		return e, c.order(e.Column, "LIKE", e.Value)
 	case clause.IN:
-		return e, c.order(e.Column, "IN")
+		return e, c.order(e.Column, "IN", e.Values...)
 	case clause.AndConditions:
 		exprs, err := c.all(e.Exprs)
 		return clause.AndConditions{Exprs: exprs}, err
@@ -191,13 +215,13 @@ func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 // comparison refuses an equality on an encrypted column, unless it is with
 // NULL.
 func (c *conditions) comparison(column any, operator string, value any) (null bool, err error) {
-	policy := c.column(column)
-	if policy == nil {
-		return false, c.values([]any{value})
+	policy, err := c.column(column)
+	if policy == nil || err != nil {
+		return false, errors.Join(err, c.values([]any{value}))
 	}
 	plaintext, err := policy.plaintext(c.stmt.Context, value)
 	if err == nil {
-		plaintext, err = convert(c.stmt.Context, policy.field, policy.inner, plaintext)
+		plaintext, err = policy.convert(c.stmt.Context, plaintext)
 	}
 	if err == nil && plaintext == nil {
 		return true, nil
@@ -205,11 +229,13 @@ func (c *conditions) comparison(column any, operator string, value any) (null bo
 	return false, notQueryable(policy, operator)
 }
 
-func (c *conditions) order(column any, operator string) error {
-	if policy := c.column(column); policy != nil {
+// order refuses a comparison of an encrypted column.
+func (c *conditions) order(column any, operator string, values ...any) error {
+	policy, err := c.column(column)
+	if policy != nil {
 		return notQueryable(policy, operator)
 	}
-	return nil
+	return errors.Join(err, c.values(values))
 }
 
 func notQueryable(policy *policy, operator string) error {
@@ -217,22 +243,43 @@ func notQueryable(policy *policy, operator string) error {
 		Err: fmt.Errorf("%w: %s on it would find nothing; compare it with NULL, or select by another column", ErrNotQueryable, operator)}
 }
 
-// column returns the policy of a column as a clause names it.
-func (c *conditions) column(column any) *policy {
+// column returns the policy of a column as a clause names it. It returns an
+// error for what is more than a name, if that has an encrypted column in it.
+func (c *conditions) column(column any) (*policy, error) {
 	switch column := column.(type) {
+	case nil:
 	case string:
-		qualifier, name, ok := cutLast(column)
-		if !ok {
-			qualifier, name = "", column
+		if qualifier, name, ok := cutLast(column); ok {
+			return c.sources.column(qualifier, name), nil
 		}
-		return c.named(qualifier, name)
+		return c.sources.column("", column), nil
 	case clause.Column:
-		if column.Table == "" {
+		switch {
+		case column.Raw:
+			return nil, c.text(column.Name, nil)
+		case column.Table == "":
 			return c.column(column.Name)
 		}
-		return c.named(column.Table, column.Name)
+		return c.sources.column(column.Table, column.Name), nil
+	case []clause.Column:
+		for _, one := range column {
+			if policy, err := c.column(one); policy != nil || err != nil {
+				return policy, err
+			}
+		}
+	case []string:
+		for _, one := range column {
+			if policy, err := c.column(one); policy != nil || err != nil {
+				return policy, err
+			}
+		}
+	case clause.Expression:
+		_, err := c.one(column)
+		return nil, err
+	default: // GORM quotes what it prints as
+		return nil, c.text(fmt.Sprint(column), nil)
 	}
-	return nil
+	return nil, nil
 }
 
 func cutLast(s string) (before, after string, ok bool) {
@@ -242,63 +289,45 @@ func cutLast(s string) (before, after string, ok bool) {
 	return "", s, false
 }
 
-// named returns the policy of a column that a statement calls by name. The
-// qualifier may be a table, a relation, an alias or nothing; one that is not
-// known may stand for any table.
-func (c *conditions) named(qualifier, name string) *policy {
-	if qualifier == "" || qualifier == clause.CurrentTable || fold(qualifier) == fold(c.stmt.Table) {
-		if policy := c.models.column(name); policy != nil {
-			return policy
-		}
-		if c.stmt.Schema != nil && (qualifier != "" || c.stmt.Schema.LookUpField(fold(name)) != nil) {
-			return nil
-		}
-	}
-	if c.stmt.Schema != nil && qualifier != "" {
-		for relation, rel := range c.stmt.Schema.Relationships.Relations {
-			if fold(relation) == fold(qualifier) {
-				if m, ok := c.plugin.models.Load(rel.FieldSchema); ok {
-					return m.(*modelPolicy).columns[fold(name)]
-				}
-			}
-		}
-	}
-	if models := c.plugin.tables.named(qualifier); qualifier != "" && models != nil {
-		return models.column(name)
-	}
-	return c.plugin.tables.anywhere(name)
-}
-
-// text reads a condition that the program wrote as SQL.
+// text reads a condition that the program wrote as SQL. An encrypted column may
+// be compared with NULL in it, and nothing else.
 func (c *conditions) text(sql string, vars []any) error {
-	var before [2]sqltext.Token // the two tokens before the current one
-	var suspect *policy
-	suspectAge := 0
-	for token := range sqltext.Tokens(sql) {
-		if suspect != nil {
-			// Only IS [NOT] NULL may follow an encrypted column.
-			suspectAge++
-			word := strings.ToUpper(token.Text)
-			switch {
-			case suspectAge == 1 && word == ".": // it was a qualifier
-				suspect = nil
-			case suspectAge == 1 && word == "IS", suspectAge == 2 && word == "NOT":
-			case suspectAge >= 2 && word == "NULL":
-				suspect = nil
-			default:
-				return notQueryable(suspect, "a condition")
-			}
-		} else if token.Kind == sqltext.Word || token.Kind == sqltext.QuotedName {
-			qualifier := ""
-			if before[1] == (sqltext.Token{Kind: sqltext.Symbol, Text: "."}) {
-				qualifier = before[0].Text
-			}
-			suspect, suspectAge = c.named(qualifier, token.Text), 0
+	tokens := slices.Collect(sqltext.Tokens(sql))
+	at := func(i int) sqltext.Token {
+		if i < 0 || i >= len(tokens) {
+			return sqltext.Token{}
 		}
-		before[0], before[1] = before[1], token
+		return tokens[i]
 	}
-	if suspect != nil {
-		return notQueryable(suspect, "a condition")
+	is := func(i int, words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(at(i).Text, word) })
+	}
+	sources := c.sources.with(sql)
+	for i, token := range tokens {
+		qualified := is(i-1, ".")
+		switch {
+		case token.Kind == sqltext.String && qualified: // SQLite takes it for a name
+		case !isName(token):
+			continue
+		case is(i+1, "."), introducesTable(at(i - 1)), is(i-1, "AS"), is(i-1, ":") && is(i-2, ":"):
+			continue // the name of a table, an alias, a type
+		case token.Kind == sqltext.Word && is(i+1, "("):
+			continue // a function
+		case sources.tables[fold(token.Text)] != "" && isName(at(i-1)):
+			continue // an alias behind its table
+		}
+		qualifier := ""
+		if qualified {
+			qualifier = at(i - 2).Text
+		}
+		policy := sources.column(qualifier, strings.Trim(token.Text, "'"))
+		if policy == nil {
+			continue
+		}
+		null := is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL"))
+		if !null {
+			return notQueryable(policy, "a condition")
+		}
 	}
 	return c.values(vars)
 }
@@ -356,19 +385,40 @@ func isColumn(item []sqltext.Token) bool {
 // another ciphertext, and columns that are encrypted.
 func (c *conditions) values(vars []any) error {
 	for _, v := range vars {
-		if _, ok := encryptedtype.Plaintext(v); ok {
-			return &Error{Op: "query", Err: fmt.Errorf("%w: a value of package encryptedtype in a condition would find nothing; select by another column", ErrNotQueryable)}
+		if err := c.value(v); err != nil {
+			return err
 		}
-		switch v := v.(type) {
-		case clause.Column:
-			if policy := c.column(v); policy != nil {
-				return notQueryable(policy, "a condition")
-			}
-		case clause.Expression:
-			if _, err := c.one(v); err != nil {
+	}
+	return nil
+}
+
+func (c *conditions) value(v any) error {
+	if _, ok := encryptedtype.Plaintext(v); ok {
+		return &Error{Op: "query", Err: fmt.Errorf("%w: a value of package encryptedtype in a condition would find nothing; select by another column", ErrNotQueryable)}
+	}
+	if field := wrapped(v); field != nil {
+		return &Error{Op: "query", Table: field.Schema.Table, Column: field.DBName, Err: fmt.Errorf("%w: its value in a condition would find nothing; select by another column", ErrNotQueryable)}
+	}
+	switch v := v.(type) {
+	case sql.NamedArg:
+		return c.value(v.Value)
+	case map[string]any:
+		for _, value := range v {
+			if err := c.value(value); err != nil {
 				return err
 			}
 		}
+	case []any:
+		return c.values(v)
+	case clause.Column, []clause.Column:
+		policy, err := c.column(v)
+		if policy != nil {
+			return notQueryable(policy, "a condition")
+		}
+		return err
+	case clause.Expression:
+		_, err := c.one(v)
+		return err
 	}
 	return nil
 }

@@ -11,11 +11,16 @@ import (
 	"gorm.io/gorm/schema"
 )
 
+// convert makes a value what the policy's field would hold.
+func (p *policy) convert(ctx context.Context, value any) (any, error) {
+	return convert(ctx, p.field, p.set, p.inner, value)
+}
+
 // convert makes a value what its field would hold, so that 42, int8(42) and
 // "42" are sealed alike. GORM's own setter does that for everything but
 // numbers and bools, which it would round, wrap or take for false without a
 // word. Errors name types and never the value.
-func convert(ctx context.Context, field *schema.Field, to reflect.Type, value any) (any, error) {
+func convert(ctx context.Context, field *schema.Field, set func(context.Context, reflect.Value, any) error, to reflect.Type, value any) (any, error) {
 	v := reflect.ValueOf(value)
 	for v.Kind() == reflect.Pointer {
 		if v.IsNil() {
@@ -40,7 +45,7 @@ func convert(ctx context.Context, field *schema.Field, to reflect.Type, value an
 		if _, again := inner.(driver.Valuer); again {
 			return nil, fmt.Errorf("%w: the Value method of %s gives another Valuer", ErrType, v.Type())
 		}
-		return convert(ctx, field, to, inner)
+		return convert(ctx, field, set, to, inner)
 	}
 	converted := reflect.New(to).Elem()
 	ok := false
@@ -59,7 +64,7 @@ func convert(ctx context.Context, field *schema.Field, to reflect.Type, value an
 		converted.Set(v)
 		ok = true
 	default:
-		return setByGORM(ctx, field, to, v)
+		return setByGORM(ctx, field, set, to, v)
 	}
 	if !ok {
 		return nil, misfit(v.Type(), to)
@@ -192,7 +197,7 @@ func toBool(dst, v reflect.Value) bool {
 }
 
 // setByGORM lets GORM's setter convert, in a row of its own.
-func setByGORM(ctx context.Context, field *schema.Field, to reflect.Type, v reflect.Value) (converted any, err error) {
+func setByGORM(ctx context.Context, field *schema.Field, set func(context.Context, reflect.Value, any) error, to reflect.Type, v reflect.Value) (converted any, err error) {
 	defer func() {
 		// Converting a slice to an array panics when it is too short.
 		if recover() != nil {
@@ -200,7 +205,7 @@ func setByGORM(ctx context.Context, field *schema.Field, to reflect.Type, v refl
 		}
 	}()
 	row := reflect.New(field.Schema.ModelType).Elem()
-	if field.IndirectFieldType != to || field.Set(ctx, row, v.Interface()) != nil {
+	if field.IndirectFieldType != to || set(ctx, row, v.Interface()) != nil {
 		return nil, misfit(v.Type(), to) // the setter's error quotes the value
 	}
 	return field.ReflectValueOf(ctx, row).Interface(), nil

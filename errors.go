@@ -41,6 +41,9 @@ var (
 	// ErrExpression: the new value of an encrypted column is an SQL
 	// expression, another column or a subquery. SQL cannot make ciphertext.
 	ErrExpression = errors.New("the new value is an SQL expression, and SQL cannot make ciphertext; read the value, change it in Go and write it")
+	// ErrUnsealed: a value of an encrypted field was used where nothing seals it,
+	// such as for a column that is not encrypted.
+	ErrUnsealed = errors.New("the value of an encrypted field would go where it is not encrypted; mark that field too, or pass the value by itself")
 	// ErrBinding: a value that a column is bound to is not known where the
 	// column is written or read, or it is changed without it.
 	ErrBinding = errors.New("the value that it is bound to")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -24,7 +25,10 @@ type serializer struct{}
 // Value hands the field's value to the write gate. To everything else, such as
 // a driver or a logger, it gives nothing but an error.
 func (serializer) Value(_ context.Context, field *schema.Field, _ reflect.Value, value any) (any, error) {
-	return unsealed{reveal: func() (*schema.Field, any) { return field, value }}, strayError{field}
+	if held, ok := encryptedtype.Plaintext(value); ok {
+		value = held
+	}
+	return unsealed{&heldValue{field, value}}, strayError{field}
 }
 
 // strayError is the error of a value that reached a driver, past the gates. It
@@ -37,7 +41,7 @@ func (e strayError) Error() string { return e.Unwrap().Error() }
 func (e strayError) Unwrap() error {
 	reason := ErrNoPlugin
 	if lookup(e.field) != nil {
-		reason = fmt.Errorf("%w: a value of the field was used where only SQL can compare it", ErrNotQueryable)
+		reason = ErrUnsealed
 	}
 	return &Error{Op: "seal", Table: e.field.Schema.Table, Column: e.field.DBName, Err: reason}
 }
@@ -116,14 +120,10 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 // nobody's to rely on. The clause holds a list of columns.
 func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	selected := c.Expression.(clause.Select)
-	if len(selected.Columns) == 0 {
-		m := p.rowModel(stmt)
-		if m == nil || len(m.bound) == 0 || m.schema != stmt.Schema {
-			return c
-		}
-		for _, name := range stmt.Schema.DBNames {
-			selected.Columns = append(selected.Columns, clause.Column{Table: clause.CurrentTable, Name: name})
-		}
+	m := p.rowModel(stmt)
+	all := len(selected.Columns) == 0 || len(selected.Columns) == 1 && selected.Columns[0].Name == "*"
+	if all && m != nil && len(m.bound) > 0 && !isDerived(stmt) {
+		selected.Columns = m.stored(clause.CurrentTable)
 	}
 	for _, column := range selected.Columns {
 		if column.Raw && !isCount(column.Name) && !p.tables.empty() {
@@ -143,10 +143,7 @@ func (p *Plugin) orderReturning(stmt *gorm.Statement, c clause.Clause) clause.Cl
 		return c
 	}
 	if len(returning.Columns) == 0 || len(returning.Columns) == 1 && returning.Columns[0].Name == "*" {
-		returning.Columns = nil
-		for _, name := range m.schema.DBNames {
-			returning.Columns = append(returning.Columns, clause.Column{Name: name})
-		}
+		returning.Columns = m.stored("")
 	}
 	returning.Columns = p.order(stmt, returning.Columns)
 	c.Expression = returning
@@ -180,6 +177,23 @@ func (p *Plugin) order(stmt *gorm.Statement, columns []clause.Column) []clause.C
 	return ordered
 }
 
+// isDerived reports whether a statement reads from something else than the table
+// of its model, which may have fewer columns.
+func isDerived(stmt *gorm.Statement) bool {
+	return stmt.TableExpr != nil && (len(stmt.TableExpr.Vars) > 0 || strings.ContainsAny(stmt.TableExpr.SQL, " ("))
+}
+
+// stored returns the columns of the model that its table has.
+func (m *modelPolicy) stored(table string) []clause.Column {
+	var columns []clause.Column
+	for _, name := range m.schema.DBNames {
+		if !m.schema.FieldsByDBName[name].IgnoreMigration {
+			columns = append(columns, clause.Column{Table: table, Name: name})
+		}
+	}
+	return columns
+}
+
 // rowModel returns the model that a statement reads rows of.
 func (p *Plugin) rowModel(stmt *gorm.Statement) *modelPolicy {
 	if stmt.Schema == nil {
@@ -204,5 +218,52 @@ func discardOnError(db *gorm.DB) {
 	if result.IsValid() && result.CanSet() {
 		result.SetZero()
 		db.RowsAffected = 0
+	}
+}
+
+// dropUnmatched takes back the relations that GORM made up for rows of a LEFT JOIN
+// without a match: a serializer's value is never nil to it, even if the column
+// is NULL.
+func (p *Plugin) dropUnmatched(db *gorm.DB) {
+	stmt := db.Statement
+	if db.Error != nil || stmt.Schema == nil || len(stmt.Joins) == 0 {
+		return
+	}
+	rows := stmt.ReflectValue
+	for _, join := range stmt.Joins {
+		path := strings.Split(join.Name, ".")
+		switch rows.Kind() {
+		case reflect.Slice, reflect.Array:
+			for i := range rows.Len() {
+				dropRelation(db, stmt.Schema, rows.Index(i), path)
+			}
+		case reflect.Struct:
+			dropRelation(db, stmt.Schema, rows, path)
+		}
+	}
+}
+
+func dropRelation(db *gorm.DB, s *schema.Schema, row reflect.Value, path []string) {
+	if row = reflect.Indirect(row); row.Kind() != reflect.Struct || row.Type() != s.ModelType {
+		return
+	}
+	relation := s.Relationships.Relations[path[0]]
+	if relation == nil {
+		return
+	}
+	target := relation.Field.ReflectValueOf(db.Statement.Context, row)
+	if target.Kind() == reflect.Pointer && !target.IsNil() && len(relation.FieldSchema.PrimaryFields) > 0 {
+		unmatched := true
+		for _, key := range relation.FieldSchema.PrimaryFields {
+			_, zero := key.ValueOf(db.Statement.Context, target)
+			unmatched = unmatched && zero
+		}
+		if unmatched {
+			target.SetZero()
+			return
+		}
+	}
+	if len(path) > 1 && (target.Kind() != reflect.Pointer || !target.IsNil()) {
+		dropRelation(db, relation.FieldSchema, target, path[1:])
 	}
 }

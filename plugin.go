@@ -43,6 +43,8 @@ type Plugin struct {
 	// models holds a *modelPolicy for every schema that was seen.
 	models        sync.Map // *schema.Schema -> *modelPolicy
 	registrations *registrations
+	// listed has the types of those with encrypted fields.
+	listed sync.Map // reflect.Type -> nil
 	// tables holds the policies by folded table name, for statements that do
 	// not tell their model.
 	tables tables
@@ -57,7 +59,8 @@ func (p *Plugin) Name() string { return "gormcrypt" }
 
 // Initialize is called by db.Use. It loads the keyring, checks the models and
 // installs the gates. Call db.Use right after gorm.Open, before the *gorm.DB
-// is shared between goroutines.
+// is shared between goroutines, and before another one uses the same models:
+// while it runs, GORM parses them for every *gorm.DB.
 //
 // It returns the error of the key source, a *ModelError, or an error that says
 // what is missing in the configuration.
@@ -199,7 +202,9 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 		callbacks.Update().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Delete().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Row().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:unmatched", p.dropUnmatched),
 		callbacks.Query().After("gorm:query").Register("gormcrypt:discard", discardOnError),
+		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:restricted", checkRestricted),
 	)
 }
 
@@ -209,10 +214,13 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 func (p *Plugin) checkModels(db *gorm.DB) {
 	stmt := db.Statement
 	if db.Error != nil {
-		if _, listed := p.models.Load(stmt.Schema); !listed && isUnlisted(stmt.Model, db.Error) {
-			_ = db.AddError(unlisted(stmt.Model))
+		if _, known := p.models.Load(stmt.Schema); known || !isUnlisted(stmt.Model, db.Error) {
+			return
 		}
-		return
+		if !p.parseAgain(db) {
+			_ = db.AddError(unlisted(stmt.Model))
+			return
+		}
 	}
 	if stmt.Schema != nil {
 		if _, err := p.model(stmt.Schema); err != nil {
@@ -233,6 +241,24 @@ func (p *Plugin) checkModels(db *gorm.DB) {
 			_ = db.AddError(err)
 		}
 	}
+}
+
+// parseAgain parses a listed model that GORM has forgotten: it drops a model when
+// it cannot parse it for another table, as a Migrator does under db.Table. It
+// takes the error back that GORM gave for it just now.
+func (p *Plugin) parseAgain(db *gorm.DB) bool {
+	if _, listed := p.listed.Load(structType(db.Statement.Model)); !listed || errors.Unwrap(db.Error) != nil {
+		return false
+	}
+	parsing.Lock()
+	defer parsing.Unlock()
+	schema.RegisterSerializer(serializerName, serializer{})
+	defer schema.RegisterSerializer(serializerName, nil)
+	if db.Statement.Parse(db.Statement.Model) != nil {
+		return false
+	}
+	db.Error = nil
+	return true
 }
 
 // isUnlisted reports whether GORM could not parse a model because it does not
@@ -296,6 +322,7 @@ func (p *Plugin) model(s *schema.Schema) (*modelPolicy, error) {
 	}
 	if _, loaded := p.models.LoadOrStore(s, m); !loaded && len(m.byField) > 0 {
 		p.registrations.add(m)
+		p.listed.Store(s.ModelType, nil)
 	}
 	for _, relation := range s.Relationships.Relations {
 		related := []*schema.Schema{relation.FieldSchema}

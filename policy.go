@@ -1,10 +1,12 @@
 package gormcrypt
 
 import (
+	"context"
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +27,8 @@ type policy struct {
 	// held says that the field is of a type of package encryptedtype.
 	held   bool
 	column *ciphertext.Column
+	// set is GORM's own setter of the field.
+	set func(context.Context, reflect.Value, any) error
 	// bind are the fields of the same row that ciphertexts are bound to.
 	bind []*schema.Field
 }
@@ -105,6 +109,9 @@ func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, erro
 				}
 			}
 		}
+	}
+	for _, p := range m.byField {
+		p.installSetter()
 	}
 	return m, nil
 }
@@ -194,7 +201,11 @@ func (p *policy) parseBind(names []string) error {
 		case bound.Serializer != nil:
 			return modelError(p.field, "it is bound to "+name+", which has a serializer", "bind it to a plain column")
 		}
-		if problem := bindable(bound.IndirectFieldType); problem != "" {
+		problem := bindable(bound.IndirectFieldType)
+		if problem == "" && bound.IndirectFieldType.Kind() == reflect.String && !isTextType(bound) {
+			problem = "whose column of type " + string(bound.DataType) + " may give back another text than was written"
+		}
+		if problem != "" {
 			return modelError(p.field, "it is bound to "+name+", "+problem,
 				"bind it to a string, an integer or a []byte")
 		}
@@ -233,10 +244,41 @@ func (p *policy) checkGoType() (problem, fix string) {
 			return "values of the interface type " + t.String() + " cannot be decrypted into it", "choose a concrete type"
 		}
 	}
+	if holder := holdsEncrypted(t, map[reflect.Type]bool{}); holder != nil {
+		return "a " + holder.String() + " inside of it encodes as JSON without its value", "encrypt it as a field of its own, or use the plain type: all of the field is encrypted"
+	}
 	if t.Implements(valuerType) && !reflect.PointerTo(t).Implements(scannerType) {
 		return "the type " + t.String() + " has a Value method and its pointer no Scan method, so what is written could not be read", "add the method"
 	}
 	return "", ""
+}
+
+// holdsEncrypted returns the type of package encryptedtype that values of a type
+// hold, or nil.
+func holdsEncrypted(t reflect.Type, seen map[reflect.Type]bool) reflect.Type {
+	if seen[t] {
+		return nil
+	}
+	seen[t] = true
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encryptedtype.Field]()) {
+		return t
+	}
+	switch t.Kind() {
+	case reflect.Map:
+		if held := holdsEncrypted(t.Key(), seen); held != nil {
+			return held
+		}
+		return holdsEncrypted(t.Elem(), seen)
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return holdsEncrypted(t.Elem(), seen)
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if held := holdsEncrypted(field.Type, seen); held != nil && field.IsExported() {
+				return held
+			}
+		}
+	}
+	return nil
 }
 
 func (p *policy) checkKeys() (problem, fix string) {
@@ -282,19 +324,21 @@ var (
 // columnType reports whether the column is binary, and what is wrong with its
 // type if it can hold no ciphertext.
 func columnType(field *schema.Field) (binary bool, problem, fix string) {
-	name, _, _ := strings.Cut(strings.ToLower(string(field.DataType)), "(")
-	name = strings.TrimSpace(name)
-	for _, t := range binaryTypes {
-		if name == t {
-			return true, "", ""
-		}
+	if slices.Contains(binaryTypes, baseType(field)) {
+		return true, "", ""
 	}
-	for _, t := range textTypes {
-		if name == t {
-			return false, "", ""
-		}
+	if isTextType(field) {
+		return false, "", ""
 	}
 	return false, "its column has the type " + string(field.DataType) + ", which cannot hold ciphertext", `add type:text to its gorm tag`
+}
+
+func isTextType(field *schema.Field) bool { return slices.Contains(textTypes, baseType(field)) }
+
+// baseType returns the type of a field's column without its size.
+func baseType(field *schema.Field) string {
+	name, _, _ := strings.Cut(strings.ToLower(string(field.DataType)), "(")
+	return strings.TrimSpace(name)
 }
 
 // shortest is the plaintext that a column must have room for at least, in

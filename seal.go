@@ -35,6 +35,21 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 		policies[i] = models.column(column.Name)
 		encrypted = encrypted || policies[i] != nil
 	}
+	if err := p.checkPlain(stmt, func(check func(any) error) error {
+		for _, row := range values.Values {
+			for i, policy := range policies {
+				if policy == nil {
+					if err := check(row[i]); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	}); p.refuse(stmt, err) {
+		c.Expression = clause.Values{Columns: values.Columns[:1], Values: [][]any{{refused{err}}}}
+		return c
+	}
 	if !encrypted {
 		return c
 	}
@@ -104,12 +119,18 @@ func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 		return c
 	}
 	models := p.target(stmt)
-	failure := models.checkBoundTogether(set)
+	failure := p.checkPlainSet(stmt, models, set)
+	if failure == nil {
+		failure = models.checkBoundTogether(set)
+	}
 	rows := &updatedRows{stmt: stmt, set: set}
 	sealed := slices.Clone(set)
 	for i, assignment := range set {
 		policy := models.column(assignment.Column.Name)
 		if policy == nil {
+			if failure != nil && !isPlainValue(assignment.Value) {
+				sealed[i].Value = refused{failure}
+			}
 			continue
 		}
 		if failure == nil {
@@ -133,11 +154,18 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 		return c
 	}
 	models := p.target(stmt)
-	failure := models.checkBoundTogether(conflict.DoUpdates)
+	conflict.DoUpdates = models.completeConflict(stmt, conflict.DoUpdates)
+	failure := p.checkPlainSet(stmt, models, conflict.DoUpdates)
+	if failure == nil {
+		failure = models.checkBoundTogether(conflict.DoUpdates)
+	}
 	sealed := slices.Clone(conflict.DoUpdates)
 	for i, assignment := range conflict.DoUpdates {
 		policy := models.column(assignment.Column.Name)
 		if policy == nil {
+			if failure != nil && !isPlainValue(assignment.Value) {
+				sealed[i].Value = refused{failure}
+			}
 			continue
 		}
 		if failure == nil {
@@ -153,6 +181,84 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 	conflict.TargetWhere = p.checkConditions(stmt, conflict.TargetWhere)
 	c.Expression = conflict
 	return c
+}
+
+// isPlainValue reports whether a value is neither SQL nor a field of a model.
+func isPlainValue(v any) bool {
+	_, expression := v.(clause.Expression)
+	return !expression && wrapped(v) == nil
+}
+
+// checkPlain checks the values that go to columns which are not encrypted:
+// a value of an encrypted field would arrive there as it is, and an expression
+// may compare an encrypted column, or copy one.
+func (p *Plugin) checkPlain(stmt *gorm.Statement, each func(check func(any) error) error) error {
+	if p.tables.empty() {
+		return nil
+	}
+	var read *conditions
+	return each(func(v any) error {
+		if field := wrapped(v); field != nil {
+			return &Error{Op: "seal", Table: field.Schema.Table, Column: field.DBName, Err: ErrUnsealed}
+		}
+		expr, ok := v.(clause.Expression)
+		if !ok {
+			return nil
+		}
+		if read == nil {
+			read = p.conditions(stmt)
+		}
+		_, err := read.one(expr)
+		return err
+	})
+}
+
+func (p *Plugin) checkPlainSet(stmt *gorm.Statement, models modelPolicies, set clause.Set) error {
+	return p.checkPlain(stmt, func(check func(any) error) error {
+		for _, assignment := range set {
+			if models.column(assignment.Column.Name) == nil {
+				if err := check(assignment.Value); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// completeConflict adds to an upsert the columns that are bound to one that it
+// takes from the new row, if the new row has a value for them. GORM's own
+// upserts, for associations, take nothing but the foreign key.
+func (ms modelPolicies) completeConflict(stmt *gorm.Statement, set clause.Set) clause.Set {
+	values, ok := stmt.Clauses["VALUES"].Expression.(clause.Values)
+	if !ok {
+		return set
+	}
+	complete := slices.Clone(set)
+	for _, assignment := range set {
+		for _, policy := range ms.boundTo(assignment.Column.Name) {
+			excluded := clause.Column{Table: "excluded", Name: policy.field.DBName}
+			written := slices.ContainsFunc(complete, func(other clause.Assignment) bool { return ms.column(other.Column.Name) == policy })
+			bound := policy.bind[slices.IndexFunc(policy.bind, func(field *schema.Field) bool { return fold(field.DBName) == fold(assignment.Column.Name) })]
+			if !written && isExcluded(assignment.Value, bound) && policy.inserted(values) {
+				complete = append(complete, clause.Assignment{Column: clause.Column{Name: policy.field.DBName}, Value: excluded})
+			}
+		}
+	}
+	return complete
+}
+
+// inserted reports whether every row of an INSERT has a value for the column
+// that is not zero.
+func (p *policy) inserted(values clause.Values) bool {
+	i := slices.IndexFunc(values.Columns, func(column clause.Column) bool { return fold(column.Name) == fold(p.field.DBName) })
+	return i >= 0 && !slices.ContainsFunc(values.Values, func(row []any) bool {
+		value := row[i]
+		if u, ok := unwrap(value); ok {
+			_, value = u.reveal()
+		}
+		return value == nil || reflect.ValueOf(value).IsZero()
+	})
 }
 
 // sealConflict seals one assignment of an upsert. The row that is in the table
@@ -252,6 +358,18 @@ func (r *updatedRows) restrict(stmt *gorm.Statement) {
 	}
 	c.Name, c.Expression = "WHERE", clause.Where{Exprs: append(conditions, r.taken...)}
 	stmt.Clauses["WHERE"] = c
+	stmt.Settings.Store(restrictedKey, true)
+}
+
+// restrictedKey marks a statement that restrict has narrowed.
+const restrictedKey = "gormcrypt:restricted"
+
+// checkRestricted reports an update that found no row because of that: without
+// an error, the program would take the value for stored.
+func checkRestricted(db *gorm.DB) {
+	if _, ok := db.Statement.Settings.LoadAndDelete(restrictedKey); ok && db.Error == nil && !db.DryRun && db.RowsAffected == 0 {
+		_ = db.AddError(fmt.Errorf("gormcrypt: %w: no row has the values of the model that is updated; load it again", ErrBinding))
+	}
 }
 
 // writtenRow is the row that a statement writes a value to. It knows the other
@@ -273,7 +391,7 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 	for _, field := range p.bind {
 		value, err := row.value(field)
 		if err == nil {
-			value, err = convert(ctx, field, field.IndirectFieldType, value)
+			value, err = convert(ctx, field, field.Set, field.IndirectFieldType, value)
 		}
 		if err != nil {
 			return nil, p.fail(fmt.Errorf("%w %s: %w", ErrBinding, field.Name, err))
@@ -301,16 +419,13 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 func (p *policy) plaintext(ctx context.Context, value any) (any, error) {
 	if u, ok := unwrap(value); ok {
 		field, inner := u.reveal()
-		if held, ok := encryptedtype.Plaintext(inner); ok {
-			inner = held
-		}
 		if field == p.field {
 			return inner, nil
 		}
-		return convert(ctx, p.field, p.inner, inner)
+		return p.convert(ctx, inner)
 	}
 	if inner, ok := encryptedtype.Plaintext(value); ok {
-		return convert(ctx, p.field, p.inner, inner)
+		return p.convert(ctx, inner)
 	}
 	if reflect.TypeOf(value) == p.inner {
 		return value, nil
@@ -332,7 +447,7 @@ func (p *policy) plaintext(ctx context.Context, value any) (any, error) {
 			}
 		}
 	}
-	return convert(ctx, p.field, p.inner, value)
+	return p.convert(ctx, value)
 }
 
 func (p *policy) fail(err error) error {
@@ -360,10 +475,16 @@ type refused struct{ err error }
 func (r refused) Value() (driver.Value, error) { return redacted, r.err }
 
 // unsealed is what the serializer hands on in place of a value: the gates take
-// the value out, and nothing else can.
-type unsealed struct {
-	reveal func() (*schema.Field, any)
+// the value out, and nothing prints it. GORM compares two of them to see what an
+// update changes.
+type unsealed struct{ held *heldValue }
+
+type heldValue struct {
+	field *schema.Field
+	value any
 }
+
+func (u unsealed) reveal() (*schema.Field, any) { return u.held.field, u.held.value }
 
 // Format writes [encrypted].
 func (u unsealed) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
@@ -382,10 +503,22 @@ var wrapperType = sync.OnceValue(func() reflect.Type {
 	return reflect.TypeOf(value)
 })
 
+// wrapped returns the encrypted field whose value is in a wrapper, or nil.
+func wrapped(v any) *schema.Field {
+	if v == nil || reflect.TypeOf(v) != wrapperType() {
+		return nil
+	}
+	field, ok := reflect.ValueOf(v).Elem().FieldByName("Field").Interface().(*schema.Field)
+	if !ok || !isMarked(field) {
+		return nil
+	}
+	return field
+}
+
 // unwrap takes the value of a model's field out of its wrapper, if it is one of
 // ours.
 func unwrap(v any) (unsealed, bool) {
-	if reflect.TypeOf(v) != wrapperType() {
+	if wrapped(v) == nil {
 		return unsealed{}, false
 	}
 	value, _ := v.(driver.Valuer).Value() // the error is for drivers

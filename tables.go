@@ -4,20 +4,41 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"gorm.io/gorm"
 )
 
 // tables finds models with encrypted columns by the name of their table.
 type tables struct {
-	mu     sync.RWMutex
+	mu sync.RWMutex
+	// byName has the folded name, with the database schema if the model has it.
 	byName map[string]modelPolicies
 }
 
+// foldTable returns the name of a table as databases compare it: without quotes,
+// in lower case, with its schema.
+func foldTable(name string) string {
+	parts := strings.Split(name, ".")
+	for i, part := range parts {
+		parts[i] = fold(part)
+	}
+	return strings.Join(parts, ".")
+}
+
+// named returns the models of a table. A name with a schema and one without may
+// be the same table; two schemas are two tables.
 func (t *tables) named(table string) modelPolicies {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.byName[fold(table)]
+	table = foldTable(table)
+	models := t.byName[table]
+	if i := strings.LastIndexByte(table, '.'); i >= 0 {
+		return append(slices.Clip(models), t.byName[table[i+1:]]...)
+	}
+	for name, others := range t.byName {
+		if strings.HasSuffix(name, "."+table) {
+			models = append(slices.Clip(models), others...)
+		}
+	}
+	return models
 }
 
 func (t *tables) empty() bool {
@@ -61,25 +82,6 @@ func (ms modelPolicies) boundTo(name string) []*policy {
 	return nil
 }
 
-// target returns the models of the table that a statement works on: its own
-// first, and whichever others share the table. Without a model, the table may
-// be hidden in an expression such as "customers AS c".
-func (p *Plugin) target(stmt *gorm.Statement) modelPolicies {
-	var models modelPolicies
-	if stmt.Schema != nil {
-		if m, ok := p.models.Load(stmt.Schema); ok {
-			models = append(models, m.(*modelPolicy))
-		}
-	}
-	models = append(models, p.tables.named(stmt.Table)...)
-	if stmt.TableExpr != nil {
-		for _, word := range strings.Fields(stmt.TableExpr.SQL) {
-			models = append(models, p.tables.named(word)...)
-		}
-	}
-	return models
-}
-
 // add refuses a model that has a column in common with another one of the same
 // table, and encrypts it otherwise.
 func (t *tables) add(m *modelPolicy) error {
@@ -88,7 +90,7 @@ func (t *tables) add(m *modelPolicy) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	name := fold(m.schema.Table)
+	name := foldTable(m.schema.Table)
 	for _, other := range t.byName[name] {
 		for field, p := range m.byField {
 			q := other.columns[fold(field.DBName)]

@@ -83,7 +83,8 @@ func roundTrips() map[string]any {
 		"true": true, "false": false,
 		"time": moment, "time with offset": moment.In(time.FixedZone("", -3*3600-1800)), "zero time": time.Time{}.UTC(),
 		"map": map[string]string{"a": "1"}, "empty map": map[string]int{}, "slice": []string{"a", ""}, "struct": address{"Main", []string{"x"}},
-		"array": [4]byte{1, 2, 3, 4}, "text marshaler": netip.MustParseAddr("192.0.2.1"), "raw JSON": json.RawMessage(`{"a": 1}`),
+		"replacement characters": []string{"\ufffd", `\ufffd`, `\\ufffd`},
+		"array":                  [4]byte{1, 2, 3, 4}, "text marshaler": netip.MustParseAddr("192.0.2.1"), "raw JSON": json.RawMessage(`{"a": 1}`),
 		"pointer to string": &text, "pointer to int": &number, "pointer to time": &moment, "pointer to pointer": &pointer,
 		"sql.NullString": sql.NullString{String: "x", Valid: true}, "sql.NullInt64": sql.NullInt64{Int64: 3, Valid: true},
 		"sql.NullTime": sql.NullTime{Time: moment, Valid: true}, "sql.Null": sql.Null[string]{V: "y", Valid: true},
@@ -234,7 +235,8 @@ func TestSealRefusesWhatDoesNotEncode(t *testing.T) {
 	cyclic := map[string]any{}
 	cyclic["self"] = cyclic
 	for _, value := range []any{make(chan int), func() {}, complex(1, 2), map[string]any{"f": func() {}}, cyclic,
-		failingValuer{"MARKER"}, doubleValuer{}, quotingJSON{"MARKER"}} {
+		failingValuer{"MARKER"}, doubleValuer{}, quotingJSON{"MARKER"},
+		[]string{"MARKER\xff"}, map[string]string{"MARKER\xff": ""}, []string{`\\`, "\\\\\xffMARKER"}} {
 		_, err := column.Seal(nil, value)
 		if !errors.Is(err, ciphertext.ErrType) {
 			t.Errorf("%T: error %v, want ErrType", value, err)

@@ -120,7 +120,32 @@ func appendReflect(dst []byte, v reflect.Value, equality bool) ([]byte, error) {
 		// The error may quote a part of the value.
 		return dst, fmt.Errorf("%w: %s does not encode as JSON", ErrType, v.Type())
 	}
+	if replaced(text) {
+		return dst, fmt.Errorf("%w: a string in the %s is not UTF-8, and JSON cannot hold it; use []byte", ErrType, v.Type())
+	}
 	return append(append(dst, byte(kindJSON)), text...), nil
+}
+
+// replaced reports whether encoding/json has put a replacement character in the
+// place of bytes that are not UTF-8. It writes those as an escape, and one that
+// was in the text as itself.
+func replaced(text []byte) bool {
+	const escape = `\ufffd`
+	for from := 0; ; {
+		i := bytes.Index(text[from:], []byte(escape))
+		if i < 0 {
+			return false
+		}
+		i += from
+		backslashes := 0
+		for i-backslashes > 0 && text[i-backslashes-1] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return true
+		}
+		from = i + len(escape)
+	}
 }
 
 var timeType = reflect.TypeFor[time.Time]()

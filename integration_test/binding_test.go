@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -152,11 +153,10 @@ func TestBoundColumnsAreWritten(t *testing.T) {
 			// tenant would lose the value, so the row is left alone.
 			"a model that is out of date": {func(db *database, b *account) error {
 				b.TenantID = 8
-				tx := db.Model(b).Update("payout", "SECRET 2")
-				if tx.Error == nil && tx.RowsAffected != 0 {
-					return errors.New("a row was updated")
+				if err := db.Model(b).Update("payout", "SECRET 2").Error; !errors.Is(err, gormcrypt.ErrBinding) {
+					return fmt.Errorf("error %v, want ErrBinding", err)
 				}
-				return tx.Error
+				return nil
 			}, "SECRET b"},
 			"conditions that match other rows too": {func(db *database, b *account) error {
 				tx := db.Model(&account{TenantID: -7, Code: "b"}).Where("tenant_id = ?", -7).Or("tenant_id = ?", -7).Update("payout", "SECRET 2")
@@ -242,7 +242,7 @@ func TestBoundColumnsAreNotTornApart(t *testing.T) {
 				return db.Clauses(clause.OnConflict{OnConstraint: "x", DoUpdates: clause.AssignmentColumns([]string{"payout", "tenant_id"})}).Create(newAccount("a")).Error
 			},
 			"upsert of the tenant alone": func() error {
-				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.AssignmentColumns([]string{"tenant_id"})}).Create(newAccount("a")).Error
+				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.AssignmentColumns([]string{"tenant_id"})}).Create(&account{TenantID: 3, Code: "a", Lockbox: lockbox{Serial: []byte{1}}}).Error
 			},
 			"upsert of a value alone": func() error {
 				return db.Clauses(clause.OnConflict{Columns: byCode, DoUpdates: clause.Assignments(map[string]any{"payout": "SECRET"})}).Create(newAccount("a")).Error
@@ -263,5 +263,83 @@ func TestBoundColumnsAreNotTornApart(t *testing.T) {
 			t.Errorf("after all that, %d accounts open, %v", len(accounts), err)
 		}
 		db.requireUnsaid(t, "SECRET")
+	})
+}
+
+// A value may be bound to a foreign key: what GORM does for associations keeps
+// the two together.
+func TestBoundToAForeignKey(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &holder{}, &card{})
+		first := &holder{Cards: []card{{Number: "SECRET 1"}}}
+		if err := db.Create(first).Error; err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Model(first).Association("Cards").Append(&card{Number: "SECRET 2"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Save(first).Error; err != nil {
+			t.Fatal(err)
+		}
+		second := &holder{}
+		if err := db.Create(second).Error; err != nil {
+			t.Fatal(err)
+		}
+		// A card that changes hands takes its number along.
+		moved := first.Cards[0]
+		if err := db.Model(second).Association("Cards").Append(&moved); err != nil {
+			t.Fatal(err)
+		}
+		// One that is only known by its key would lose it.
+		if err := db.Model(second).Association("Cards").Append(&card{ID: first.Cards[1].ID}); !errors.Is(err, gormcrypt.ErrBinding) {
+			t.Errorf("error %v, want ErrBinding", err)
+		}
+		var cards []card
+		if err := db.Order("id").Find(&cards).Error; err != nil {
+			t.Fatal(err)
+		}
+		if len(cards) != 2 || cards[0].Number != "SECRET 1" || cards[0].HolderID != second.ID || cards[1].Number != "SECRET 2" || cards[1].HolderID != first.ID {
+			t.Errorf("the cards are %+v", cards)
+		}
+		db.requireUnsaid(t, "SECRET")
+	})
+}
+
+type holder struct {
+	ID    uint
+	Cards []card
+}
+
+type card struct {
+	ID       uint
+	HolderID uint
+	Number   string `gorm:"serializer:encrypted" encrypt:"bind=HolderID"`
+}
+
+// A computed field has no column to ask for, and a bound column is read after
+// the others for * too.
+func TestBoundColumnsOfAllColumns(t *testing.T) {
+	t.Parallel()
+	type computed struct {
+		Number string `gorm:"serializer:encrypted" encrypt:"bind=Owner"`
+		ID     uint
+		Owner  string
+		Total  int `gorm:"->;-:migration"`
+	}
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &computed{})
+		if err := db.Create(&computed{Owner: "o", Number: "SECRET"}).Error; err != nil {
+			t.Fatal(err)
+		}
+		for name, query := range map[string]*gorm.DB{
+			"Find": db.DB, "star": db.Select("*"), "computed": db.Select("owner, number, 7 AS total"),
+			"derived": db.Table("(?) AS computeds", db.Model(&computed{}).Select("id", "owner", "number")).Select("owner", "number"),
+		} {
+			var got []computed
+			if err := query.Find(&got).Error; err != nil || len(got) != 1 || got[0].Number != "SECRET" {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+		}
 	})
 }

@@ -304,6 +304,81 @@ type otherCustomer struct {
 
 func (otherCustomer) TableName() string { return "customers" }
 
+// Tables of the same name in two schemas of the database are two tables.
+func TestSchemasOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	where := testdb.Postgres(t)
+	plain := where.Plain(t)
+	for _, schema := range []string{"a", "b"} {
+		if _, err := plain.Exec("CREATE SCHEMA IF NOT EXISTS gormcrypt_" + schema); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := open(t, where, generate(t), &userInA{})
+	if err := db.AutoMigrate(&userInB{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = plain.Exec("DROP SCHEMA gormcrypt_a CASCADE")
+		_, _ = plain.Exec("DROP SCHEMA gormcrypt_b CASCADE")
+	})
+	if err := db.Create(&userInA{Email: "SECRET"}).Error; err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Create(&userInB{Email: "plain"}).Error; err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Table("gormcrypt_a.users").Where("id > 0").Updates(map[string]any{"email": "SECRET"}).Error; err != nil {
+		t.Fatal(err)
+	}
+	db.requireSealed(t, "gormcrypt_a.users", "email")
+	var read userInB
+	if err := db.Where("email = ?", "plain").First(&read).Error; err != nil || read.Email != "plain" {
+		t.Errorf("read %+v, %v", read, err)
+	}
+	var a userInA
+	if err := db.First(&a).Error; err != nil || a.Email != "SECRET" {
+		t.Errorf("read %+v, %v", a, err)
+	}
+	db.requireUnsaid(t, "SECRET")
+}
+
+type userInA struct {
+	ID    uint
+	Email string `gorm:"serializer:encrypted"`
+}
+
+func (userInA) TableName() string { return "gormcrypt_a.users" }
+
+type userInB struct {
+	ID    uint
+	Email string
+}
+
+func (userInB) TableName() string { return "gormcrypt_b.users" }
+
+// GORM forgets a model that it could not parse for another table. The plugin
+// has it parse the model again.
+func TestModelsThatGORMForgot(t *testing.T) {
+	testdb.EachInTurn(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &letter{})
+		createLetters(t, db)
+		_ = db.Table("letters_archive").Migrator().HasTable(&letter{})
+		for range 2 {
+			var got letter
+			if err := db.First(&got).Error; err != nil || got.Email != "1@SECRET" {
+				t.Errorf("read %q, %v", got.Email, err)
+			}
+		}
+		_ = db.Table("letters_archive").Migrator().HasTable(&letter{})
+		if err := db.Model(&letter{}).Where("id = 1").Update("email", "new@SECRET").Error; err != nil {
+			t.Error(err)
+		}
+		db.requireSealed(t, "letters", "email")
+		db.requireUnsaid(t, "SECRET")
+	})
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	where := testdb.SQLite(t)

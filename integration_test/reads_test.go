@@ -105,6 +105,34 @@ func TestJoinsOpen(t *testing.T) {
 	})
 }
 
+// A LEFT JOIN without a match makes no relation.
+func TestJoinsWithoutAMatch(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &person{}, &pet{}, &kennel{})
+		if err := db.Create([]*kennel{{Pet: &pet{Name: "SECRET"}}, {Pet: &pet{Owner: &person{Email: "SECRET"}}}, {}}).Error; err != nil {
+			t.Fatal(err)
+		}
+		var got []kennel
+		if err := db.Joins("Pet").Joins("Pet.Owner").Order("kennels.id").Find(&got).Error; err != nil {
+			t.Fatal(err)
+		}
+		if got[0].Pet == nil || got[0].Pet.Owner != nil || got[1].Pet.Owner == nil || got[1].Pet.Owner.Email != "SECRET" || got[2].Pet != nil {
+			t.Errorf("read %+v", got)
+		}
+		var last kennel
+		if err := db.Joins("Pet").Last(&last).Error; err != nil || last.Pet != nil {
+			t.Errorf("read %+v, %v", last, err)
+		}
+	})
+}
+
+type kennel struct {
+	ID    uint
+	PetID *uint
+	Pet   *pet
+}
+
 type person struct {
 	ID    uint
 	Email string `gorm:"serializer:encrypted"`
@@ -113,7 +141,7 @@ type person struct {
 type pet struct {
 	ID      uint
 	Name    string `gorm:"serializer:encrypted"`
-	OwnerID uint
+	OwnerID *uint
 	Owner   *person
 }
 
