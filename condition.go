@@ -105,6 +105,14 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 func (p *Plugin) checkSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	switch e := c.Expression.(type) {
 	case clause.Select: // which has no expression of its own once it was added
+		for _, column := range e.Columns {
+			if column.Raw && !isCount(column.Name) && !p.tables.empty() {
+				if err := p.conditions(stmt).list(column.Name, nil); p.refuse(stmt, err) {
+					c.Expression = refusedExpr(err)
+					return c
+				}
+			}
+		}
 		return p.orderSelect(stmt, c)
 	case clause.Expr:
 		c.Expression = p.checkSelectText(stmt, e, e.SQL, e.Vars)
