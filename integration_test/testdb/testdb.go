@@ -35,13 +35,13 @@ type Database struct {
 func Main(m *testing.M) {
 	code := m.Run()
 	for _, engine := range slices.Sorted(maps.Keys(used)) {
-		fmt.Fprintln(os.Stderr, "ran on", engine)
+		fmt.Fprintln(os.Stderr, "===", engine)
 	}
 	stopPostgres()
 	os.Exit(code)
 }
 
-// used are the engines that databases were opened on.
+// used says which engines databases were opened on, or why not.
 var (
 	usedMu sync.Mutex
 	used   = map[string]bool{}
@@ -78,7 +78,7 @@ func EachInTurn(t *testing.T, test func(t *testing.T, database Database)) {
 // SQLite returns an SQLite database in a file of its own.
 func SQLite(t testing.TB) Database {
 	t.Helper()
-	noteUse("SQLite, " + sqliteEngine)
+	noteUse("ran on SQLite, " + sqliteEngine)
 	path := filepath.Join(t.TempDir(), "test.db")
 	return Database{Name: "sqlite", DSN: sqliteDSN(path), Path: path}
 }
@@ -89,15 +89,15 @@ func Postgres(t testing.TB) Database {
 	t.Helper()
 	server, err := postgresServer()
 	if err != nil {
-		message := "NO POSTGRES, so nothing was tested on it: " + err.Error() +
+		message := "SKIPPED ON POSTGRESQL, there is none: " + err.Error() +
 			"\nset GORMCRYPT_TEST_POSTGRES to a DSN, start Docker, or install the server (Debian: apt-get install postgresql)"
 		if os.Getenv("CI") != "" {
 			t.Fatal(message)
 		}
-		noteUse("NO POSTGRES: the tests of it were skipped. " + message)
+		noteUse(message)
 		t.Skip(message)
 	}
-	noteUse("PostgreSQL, " + postgresFrom)
+	noteUse("ran on PostgreSQL, " + postgresFrom)
 	schema := "t_" + strings.ToLower(rand.Text())[:16]
 	execute(t, server, "CREATE SCHEMA "+schema)
 	t.Cleanup(func() { execute(t, server, "DROP SCHEMA "+schema+" CASCADE") })
