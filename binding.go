@@ -207,7 +207,9 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	selected := c.Expression.(clause.Select)
 	m := p.rowModel(stmt)
-	all := len(selected.Columns) == 0 || len(selected.Columns) == 1 && selected.Columns[0].Name == "*"
+	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
+	joined := len(stmt.Joins) > 0 || len(from.Joins) > 0
+	all := len(selected.Columns) == 0 || len(selected.Columns) == 1 && selected.Columns[0].Name == "*" && !joined
 	if all && m != nil && len(m.bound) > 0 && !isDerived(stmt) {
 		selected.Columns = m.stored(clause.CurrentTable)
 	}

@@ -314,26 +314,32 @@ func (c *conditions) text(sql string, vars []any) error {
 	for i, token := range tokens {
 		qualified := is(i-1, ".")
 		switch {
+		case token.Text == sqltext.NestedComment && token.Kind == sqltext.Symbol,
+			is(i, "U") && is(i+1, "&") && at(i+2).Kind != sqltext.Word,
+			is(i, "NATURAL") && is(i+1, "JOIN", "LEFT", "RIGHT", "FULL", "INNER") && sources.encrypted():
+			return &Error{Op: "query", Err: fmt.Errorf("%w, as a nested comment, a U& name or a natural join might have it do; write the condition without it", ErrNotQueryable)}
 		case token.Kind == sqltext.String && qualified: // SQLite takes it for a name
 		case !isName(token):
 			continue
-		case is(i+1, "."), introducesTable(at(i - 1)), is(i-1, "AS"), is(i-1, ":") && is(i-2, ":"):
+		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, ":") && is(i-2, ":"):
 			continue // the name of a table, an alias, a type
-		case token.Kind == sqltext.Word && is(i+1, "("):
-			continue // a function
+		case token.Kind == sqltext.Word && is(i+1, "(") && (!is(i+3, ")") || sources.tables[fold(at(i+2).Text)] == ""):
+			continue // a function; but column(table) is table.column to PostgreSQL
 		case sources.tables[fold(token.Text)] != "" && isName(at(i-1)):
 			continue // an alias behind its table
 		}
-		qualifier := ""
+		qualifier, before := "", i-1
 		if qualified {
-			qualifier = at(i - 2).Text
+			qualifier, before = at(i-2).Text, i-3
 		}
 		policy := sources.column(qualifier, strings.Trim(token.Text, "'"))
 		if policy == nil {
 			continue
 		}
+		// In "? = x IS NULL" it is the comparison that is tested.
+		alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
 		null := is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL"))
-		if !null {
+		if !alone || !null {
 			return notQueryable(policy, "a condition")
 		}
 	}

@@ -7,13 +7,31 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"time"
 
 	"gorm.io/gorm/schema"
 )
 
 // convert makes a value what the policy's field would hold.
 func (p *policy) convert(ctx context.Context, value any) (any, error) {
+	if moment, ok := value.(time.Time); ok && (p.field.AutoCreateTime > 0 || p.field.AutoUpdateTime > 0) {
+		value = p.tracked(moment)
+	}
 	return convert(ctx, p.field, p.set, p.inner, value)
+}
+
+// tracked returns a time as GORM keeps it in the field, which may be a number.
+func (p *policy) tracked(moment time.Time) any {
+	if p.inner.Kind() < reflect.Int || p.inner.Kind() > reflect.Uint64 {
+		return moment
+	}
+	switch max(p.field.AutoCreateTime, p.field.AutoUpdateTime) {
+	case schema.UnixNanosecond:
+		return moment.UnixNano()
+	case schema.UnixMillisecond:
+		return moment.UnixMilli()
+	}
+	return moment.Unix()
 }
 
 // convert makes a value what its field would hold, so that 42, int8(42) and

@@ -2,6 +2,7 @@ package gormcrypt
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -17,8 +18,12 @@ func (p *Plugin) dropUnmatched(db *gorm.DB) {
 		return
 	}
 	rows := stmt.ReflectValue
+	var paths [][]string
 	for _, join := range stmt.Joins {
-		path := strings.Split(join.Name, ".")
+		paths = append(paths, strings.Split(join.Name, "."))
+	}
+	slices.SortStableFunc(paths, func(a, b []string) int { return len(b) - len(a) })
+	for _, path := range paths {
 		switch rows.Kind() {
 		case reflect.Slice, reflect.Array:
 			for i := range rows.Len() {
@@ -39,18 +44,13 @@ func dropRelation(db *gorm.DB, s *schema.Schema, row reflect.Value, path []strin
 		return
 	}
 	target := relation.Field.ReflectValueOf(db.Statement.Context, row)
-	if target.Kind() == reflect.Pointer && !target.IsNil() && len(relation.FieldSchema.PrimaryFields) > 0 {
-		unmatched := true
-		for _, key := range relation.FieldSchema.PrimaryFields {
-			_, zero := key.ValueOf(db.Statement.Context, target)
-			unmatched = unmatched && zero
-		}
-		if unmatched {
-			target.SetZero()
-			return
-		}
+	if target.Kind() == reflect.Pointer && target.IsNil() {
+		return
 	}
-	if len(path) > 1 && (target.Kind() != reflect.Pointer || !target.IsNil()) {
+	if len(path) > 1 { // from the inside, which may be all that there is
 		dropRelation(db, relation.FieldSchema, target, path[1:])
+	}
+	if target.Kind() == reflect.Pointer && target.Elem().IsZero() && slices.ContainsFunc(relation.FieldSchema.Fields, isMarked) {
+		target.SetZero()
 	}
 }

@@ -41,7 +41,9 @@ type Plugin struct {
 	cipher     *ciphertext.Cipher
 
 	// models holds a *modelPolicy for every schema that was seen.
-	models        sync.Map // *schema.Schema -> *modelPolicy
+	models sync.Map // *schema.Schema -> *modelPolicy
+	// reading is held while the tags of a model are read for the first time.
+	reading       sync.Mutex
 	registrations *registrations
 	// listed has the types of those with encrypted fields.
 	listed sync.Map // reflect.Type -> nil
@@ -313,6 +315,16 @@ func (p *Plugin) model(s *schema.Schema) (*modelPolicy, error) {
 	if m, ok := p.models.Load(s); ok {
 		return m.(*modelPolicy), nil
 	}
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	return p.readModel(s)
+}
+
+// readModel is model for one goroutine at a time.
+func (p *Plugin) readModel(s *schema.Schema) (*modelPolicy, error) {
+	if m, ok := p.models.Load(s); ok {
+		return m.(*modelPolicy), nil
+	}
 	m, err := parseModel(s, p.cipher)
 	if err != nil {
 		return nil, err
@@ -320,7 +332,8 @@ func (p *Plugin) model(s *schema.Schema) (*modelPolicy, error) {
 	if err := p.tables.add(m); err != nil {
 		return nil, err
 	}
-	if _, loaded := p.models.LoadOrStore(s, m); !loaded && len(m.byField) > 0 {
+	p.models.Store(s, m)
+	if len(m.byField) > 0 {
 		p.registrations.add(m)
 		p.listed.Store(s.ModelType, nil)
 	}
@@ -330,7 +343,7 @@ func (p *Plugin) model(s *schema.Schema) (*modelPolicy, error) {
 			related = append(related, relation.JoinTable)
 		}
 		for _, other := range related {
-			if _, err := p.model(other); err != nil {
+			if _, err := p.readModel(other); err != nil {
 				return nil, err
 			}
 		}

@@ -139,23 +139,42 @@ func isName(token sqltext.Token) bool {
 	return token.Kind == sqltext.QuotedName || token.Kind == sqltext.Word && !isClauseWord(token)
 }
 
-// introducesTable reports whether the name of a table follows a token.
-func introducesTable(token sqltext.Token) bool {
-	if token.Kind != sqltext.Word {
+// introducesTable reports whether the name of a table follows token i. Not every
+// FROM is one of a SELECT: there are trim(? from x) and x IS DISTINCT FROM y.
+func introducesTable(tokens []sqltext.Token, i int) bool {
+	if i < 0 || i >= len(tokens) || tokens[i].Kind != sqltext.Word {
 		return false
 	}
-	switch strings.ToUpper(token.Text) {
-	case "FROM", "JOIN", "UPDATE", "INTO", "LATERAL", "ONLY":
+	switch strings.ToUpper(tokens[i].Text) {
+	case "JOIN", "UPDATE", "INTO", "LATERAL", "ONLY":
 		return true
+	case "FROM":
+	default:
+		return false
 	}
-	return false
+	if i > 0 && strings.EqualFold(tokens[i-1].Text, "DISTINCT") {
+		return false
+	}
+	for depth, before := 0, i-1; before >= 0; before-- {
+		switch word := strings.ToUpper(tokens[before].Text); {
+		case word == ")":
+			depth++
+		case word == "(":
+			if depth--; depth < 0 {
+				return false
+			}
+		case depth == 0 && tokens[before].Kind == sqltext.Word && (word == "SELECT" || word == "DELETE" || word == "UPDATE"):
+			return true
+		}
+	}
+	return i == 0
 }
 
 // addText adds the tables that follow FROM and JOIN in an SQL text.
 func (s *sources) addText(sql string) {
 	tokens := slices.Collect(sqltext.Tokens(sql))
 	for i := 0; i < len(tokens); i++ {
-		if !introducesTable(tokens[i]) {
+		if !introducesTable(tokens, i) {
 			continue
 		}
 		for next := i + 1; ; {
@@ -170,7 +189,7 @@ func (s *sources) addText(sql string) {
 				break
 			}
 			if table == "" {
-				s.unknown = s.unknown || next < len(tokens) && !introducesTable(tokens[next])
+				s.unknown = s.unknown || next < len(tokens) && !introducesTable(tokens, next)
 				break
 			}
 			if next < len(tokens) && strings.EqualFold(tokens[next].Text, "AS") {
@@ -195,6 +214,19 @@ func (s *sources) with(sql string) *sources {
 	more := &sources{plugin: s.plugin, own: s.own, tables: maps.Clone(s.tables), unknown: s.unknown}
 	more.addText(sql)
 	return more
+}
+
+// encrypted reports whether any of the tables may have an encrypted column.
+func (s *sources) encrypted() bool {
+	if len(s.own) > 0 || s.unknown {
+		return true
+	}
+	for _, table := range s.tables {
+		if len(s.plugin.tables.named(table)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // column returns the policy of a column that a statement calls by name, with

@@ -371,6 +371,15 @@ func TestModelsThatGORMForgot(t *testing.T) {
 			}
 		}
 		_ = db.Table("letters_archive").Migrator().HasTable(&letter{})
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				if err := db.First(&letter{}).Error; err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
 		if err := db.Model(&letter{}).Where("id = 1").Update("email", "new@SECRET").Error; err != nil {
 			t.Error(err)
 		}

@@ -127,6 +127,30 @@ func TestJoinsWithoutAMatch(t *testing.T) {
 	})
 }
 
+// Joins with a selection of columns keep what they match, and * keeps the columns
+// of joined tables.
+func TestJoinsWithSelectedColumns(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &person{}, &pet{}, &letter{})
+		if err := db.Create(&pet{Name: "rex", Owner: &person{Email: "SECRET"}}).Error; err != nil {
+			t.Fatal(err)
+		}
+		var got pet
+		if err := db.Joins("Owner", db.Select("Email")).First(&got).Error; err != nil || got.Owner == nil || got.Owner.Email != "SECRET" {
+			t.Errorf("read %+v, %v", got, err)
+		}
+		createLetters(t, db)
+		var rows []struct {
+			Account string
+			OwnerID int
+		}
+		if err := db.Model(&letter{}).Select("*").Joins("JOIN pets ON pets.id = letters.id").Scan(&rows).Error; err != nil || len(rows) != 1 || rows[0].OwnerID != 1 {
+			t.Errorf("read %+v, %v", rows, err)
+		}
+	})
+}
+
 type kennel struct {
 	ID    uint
 	PetID *uint

@@ -118,3 +118,39 @@ func (w *watched) BeforeUpdate(tx *gorm.DB) error {
 	}
 	return nil
 }
+
+// Times that GORM tracks in numbers are encrypted numbers.
+func TestTrackedTimes(t *testing.T) {
+	t.Parallel()
+	type tracked struct {
+		ID      uint
+		Name    string
+		Created int64     `gorm:"autoCreateTime:milli;serializer:encrypted;type:text"`
+		Updated *uint64   `gorm:"autoUpdateTime:nano;serializer:encrypted;type:text"`
+		Seconds int       `gorm:"autoUpdateTime;serializer:encrypted;type:text"`
+		At      time.Time `gorm:"autoUpdateTime;serializer:encrypted;type:text"`
+	}
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &tracked{})
+		row := &tracked{}
+		if err := db.Create(row).Error; err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Model(row).Update("name", "n").Error; err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Save(row).Error; err != nil {
+			t.Fatal(err)
+		}
+		var read tracked
+		if err := db.First(&read).Error; err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		if now.Sub(time.UnixMilli(read.Created)) > time.Minute || read.Updated == nil || now.Sub(time.Unix(0, int64(*read.Updated))) > time.Minute ||
+			now.Sub(time.Unix(int64(read.Seconds), 0)) > time.Minute || now.Sub(read.At) > time.Minute {
+			t.Errorf("read %+v", read)
+		}
+		db.requireSealed(t, "trackeds", "created", "updated", "seconds", "at")
+	})
+}

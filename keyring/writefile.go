@@ -17,6 +17,12 @@ import (
 // keyring by one that lacks a key version of it, or has another key under that
 // version. A retired version may lose its key.
 func WriteFile(path string, ring *Keyring) error {
+	if ring == nil {
+		return fmt.Errorf("writing the keyring: %w: it is nil", ErrInvalid)
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // replace what a link leads to, not the link
+	}
 	old, err := File(path).Load(context.Background())
 	switch {
 	case errors.Is(err, ErrNotFound):

@@ -48,6 +48,36 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
+// A link stays one, and leads to the new keyring.
+func TestWriteFileThroughALink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target.json"), filepath.Join(dir, "link.json")
+	ring := generate(t)
+	if err := keyring.WriteFile(target, ring); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	added, _, err := ring.Add(keyring.DataKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keyring.WriteFile(link, added); err != nil {
+		t.Fatal(err)
+	}
+	if read, err := keyring.FromFile(target); err != nil || read.String() != added.String() {
+		t.Errorf("the target holds %v, %v", read, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is now %v, %v", info.Mode(), err)
+	}
+	if err := keyring.WriteFile(target, nil); !errors.Is(err, keyring.ErrInvalid) {
+		t.Errorf("a nil keyring: %v", err)
+	}
+}
+
 // A file that cannot be read is not replaced: it may be the only copy.
 func TestWriteFileKeepsWhatItCannotRead(t *testing.T) {
 	t.Parallel()

@@ -34,10 +34,15 @@ type Token struct {
 	Text string
 }
 
+// NestedComment is the text of the Symbol that stands for a comment in which
+// another one starts. PostgreSQL nests them, SQLite does not, so that what
+// follows is text to one and a comment to the other.
+const NestedComment = "/*"
+
 // Tokens returns the tokens of an SQL fragment. What is not closed extends to
 // the end. Where the dialects differ, a text is read in the way that hides
 // less: a backslash escapes only in strings that start with E, and nested
-// comments end where the first one does.
+// comments end where the first one does, with a token that says so.
 func Tokens(sql string) iter.Seq[Token] {
 	return func(yield func(Token) bool) {
 		l := lexer{rest: sql}
@@ -74,9 +79,16 @@ func (l *lexer) next() (Token, bool) {
 		case l.rest == "":
 			return Token{}, false
 		case strings.HasPrefix(l.rest, "--"):
-			l.cutThrough(2, "\n")
+			// PostgreSQL ends it at a carriage return too.
+			if end := strings.IndexAny(l.rest, "\r\n"); end >= 0 {
+				l.cut(end)
+			} else {
+				l.cut(len(l.rest))
+			}
 		case strings.HasPrefix(l.rest, "/*"):
-			l.cutThrough(2, "*/")
+			if comment := l.cutThrough(2, "*/"); strings.Contains(comment[2:], "/*") {
+				return Token{Symbol, NestedComment}, true
+			}
 		default:
 			return l.token(), true
 		}
