@@ -94,6 +94,7 @@ func TestConditionsAreRefused(t *testing.T) {
 			"natural join":                db.Joins("NATURAL JOIN (SELECT ? AS email) z", "SECRET"),
 			"select DISTINCT FROM":        db.Select("id, CASE WHEN ? IS NOT DISTINCT FROM email THEN 1 END", "SECRET"),
 			"select literal":              db.Select("id, email = 'SECRET' AS x"),
+			"trim FROM in a subquery":     db.Where("id IN (SELECT id FROM people p WHERE trim(both ? from email) = 'x')", "SECRET"),
 			"group expression":            db.Select("count(*)").Group("email = 'SECRET'"),
 			"order expression text":       db.Order("email = 'SECRET'"),
 			"select sum":                  db.Select("max(email) AS email"),
