@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -153,14 +154,31 @@ func (p *Plugin) checkConditions(stmt *gorm.Statement, where clause.Where) claus
 
 // conditions walks through the conditions of one statement.
 type conditions struct {
-	stmt    *gorm.Statement
-	sources *sources
+	plugin *Plugin
+	stmt   *gorm.Statement
+	// read are the sources of the statement, once they were needed.
+	read *sources
 }
 
 func (p *Plugin) conditions(stmt *gorm.Statement) *conditions {
-	s := newSources(p, stmt)
-	s.addJoins(stmt)
-	return &conditions{stmt: stmt, sources: s}
+	return &conditions{plugin: p, stmt: stmt}
+}
+
+func (c *conditions) sources() *sources {
+	if c.read == nil {
+		c.read = newSources(c.plugin, c.stmt)
+		c.read.addJoins(c.stmt)
+	}
+	return c.read
+}
+
+// named returns the policy of a column by its name. Most names are not those of
+// an encrypted column of any table, and need no more.
+func (c *conditions) named(qualifier, name string) *policy {
+	if !c.plugin.tables.mayBe(name) {
+		return nil
+	}
+	return c.sources().column(qualifier, name)
 }
 
 func (c *conditions) all(exprs []clause.Expression) ([]clause.Expression, error) {
@@ -258,9 +276,9 @@ func (c *conditions) column(column any) (*policy, error) {
 	case nil:
 	case string:
 		if qualifier, name, ok := cutLast(column); ok {
-			return c.sources.column(qualifier, name), nil
+			return c.named(qualifier, name), nil
 		}
-		return c.sources.column("", column), nil
+		return c.named("", column), nil
 	case clause.Column:
 		switch {
 		case column.Raw:
@@ -268,7 +286,7 @@ func (c *conditions) column(column any) (*policy, error) {
 		case column.Table == "":
 			return c.column(column.Name)
 		}
-		return c.sources.column(column.Table, column.Name), nil
+		return c.named(column.Table, column.Name), nil
 	case []clause.Column:
 		for _, one := range column {
 			if policy, err := c.column(one); policy != nil || err != nil {
@@ -310,29 +328,31 @@ func (c *conditions) text(sql string, vars []any) error {
 	is := func(i int, words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(at(i).Text, word) })
 	}
-	sources := c.sources.with(sql)
+	sources := sync.OnceValue(func() *sources { return c.sources().with(sql) })
 	for i, token := range tokens {
 		qualified := is(i-1, ".")
 		switch {
 		case token.Text == sqltext.NestedComment && token.Kind == sqltext.Symbol,
 			is(i, "U") && is(i+1, "&") && at(i+2).Kind != sqltext.Word,
-			is(i, "NATURAL") && is(i+1, "JOIN", "LEFT", "RIGHT", "FULL", "INNER") && sources.encrypted():
+			is(i, "NATURAL") && is(i+1, "JOIN", "LEFT", "RIGHT", "FULL", "INNER") && sources().encrypted():
 			return &Error{Op: "query", Err: fmt.Errorf("%w, as a nested comment, a U& name or a natural join might have it do; write the condition without it", ErrNotQueryable)}
 		case token.Kind == sqltext.String && qualified: // SQLite takes it for a name
 		case !isName(token):
 			continue
+		case !c.plugin.tables.mayBe(strings.Trim(token.Text, "'")):
+			continue
 		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, ":") && is(i-2, ":"):
 			continue // the name of a table, an alias, a type
-		case token.Kind == sqltext.Word && is(i+1, "(") && (!is(i+3, ")") || sources.tables[fold(at(i+2).Text)] == ""):
+		case token.Kind == sqltext.Word && is(i+1, "(") && (!is(i+3, ")") || sources().tables[fold(at(i+2).Text)] == ""):
 			continue // a function; but column(table) is table.column to PostgreSQL
-		case sources.tables[fold(token.Text)] != "" && isName(at(i-1)):
+		case sources().tables[fold(token.Text)] != "" && isName(at(i-1)):
 			continue // an alias behind its table
 		}
 		qualifier, before := "", i-1
 		if qualified {
 			qualifier, before = at(i-2).Text, i-3
 		}
-		policy := sources.column(qualifier, strings.Trim(token.Text, "'"))
+		policy := sources().column(qualifier, strings.Trim(token.Text, "'"))
 		if policy == nil {
 			continue
 		}

@@ -11,6 +11,15 @@ type tables struct {
 	mu sync.RWMutex
 	// byName has the folded name, with the database schema if the model has it.
 	byName map[string]modelPolicies
+	// columns has the folded name of every encrypted column.
+	columns map[string]bool
+}
+
+// mayBe reports whether a name is that of an encrypted column of any table.
+func (t *tables) mayBe(column string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.columns[fold(column)]
 }
 
 // foldTable returns the name of a table as databases compare it: without quotes,
@@ -101,7 +110,10 @@ func (t *tables) add(m *modelPolicy) error {
 		}
 	}
 	if t.byName == nil {
-		t.byName = map[string]modelPolicies{}
+		t.byName, t.columns = map[string]modelPolicies{}, map[string]bool{}
+	}
+	for column := range m.columns {
+		t.columns[column] = true
 	}
 	t.byName[name] = append(slices.Clip(t.byName[name]), m)
 	return nil
