@@ -92,12 +92,20 @@ func (p *policy) sealConflict(ctx context.Context, conflict clause.OnConflict, a
 type conflictingRow clause.Set
 
 func (r conflictingRow) value(field *schema.Field) (any, error) {
-	for _, assignment := range r {
-		if fold(assignment.Column.Name) == fold(field.DBName) {
-			return assignment.Value, nil
-		}
+	if value, ok := assigned(clause.Set(r), field); ok {
+		return value, nil
 	}
 	return nil, fmt.Errorf("the upsert does not assign %s", field.Name)
+}
+
+// assigned returns what a statement assigns to the column of a field, if it does.
+func assigned(set clause.Set, field *schema.Field) (any, bool) {
+	for _, assignment := range set {
+		if fold(assignment.Column.Name) == fold(field.DBName) {
+			return assignment.Value, true
+		}
+	}
+	return nil, false
 }
 
 // isExcluded reports whether a value is the field's own column in the row that
@@ -132,10 +140,8 @@ type updatedRows struct {
 }
 
 func (r *updatedRows) value(field *schema.Field) (any, error) {
-	for _, assignment := range r.set {
-		if fold(assignment.Column.Name) == fold(field.DBName) {
-			return assignment.Value, nil
-		}
+	if value, ok := assigned(r.set, field); ok {
+		return value, nil
 	}
 	row := r.stmt.ReflectValue
 	if row.Kind() != reflect.Struct || row.Type() != field.Schema.ModelType {
@@ -236,6 +242,9 @@ func (p *Plugin) orderReturning(stmt *gorm.Statement, c clause.Clause) clause.Cl
 // order moves the columns that are bound to others of their row to the end.
 // It leaves the order of all others, and does not change its argument.
 func (p *Plugin) order(stmt *gorm.Statement, columns []clause.Column) []clause.Column {
+	if len(columns) == 0 {
+		return columns
+	}
 	models := p.target(stmt)
 	isBound := func(column clause.Column) bool {
 		policy := models.column(column.Name)

@@ -40,10 +40,8 @@ type sources struct {
 // newSources returns the table that a statement works on.
 func newSources(p *Plugin, stmt *gorm.Statement) *sources {
 	s := &sources{plugin: p, tables: map[string]string{}}
-	if stmt.Schema != nil {
-		if m, ok := p.models.Load(stmt.Schema); ok && len(m.(*modelPolicy).byField) > 0 {
-			s.own = modelPolicies{m.(*modelPolicy)}
-		}
+	if m := p.rowModel(stmt); m != nil && len(m.byField) > 0 {
+		s.own = modelPolicies{m}
 	}
 	// GORM keeps the database schema in its model only.
 	if stmt.Schema != nil && (stmt.Table == "" || fold(stmt.Schema.Table) == fold(stmt.Table)) {

@@ -9,8 +9,6 @@ type Field interface {
 	// OpenWith calls open with a pointer to a value of the inner type, and
 	// takes the value over if open succeeds.
 	OpenWith(open func(dst any) error) error
-	// SetNull makes the field NULL.
-	SetNull()
 	// InnerType returns the type of the value inside.
 	InnerType() reflect.Type
 
@@ -47,9 +45,6 @@ func (e *EncryptedString) OpenWith(open func(dst any) error) error {
 	return nil
 }
 
-// SetNull makes e NULL. It implements Field, for the plugin.
-func (e *EncryptedString) SetNull() { *e = EncryptedString{} }
-
 // InnerType implements Field, for the plugin.
 func (e EncryptedString) InnerType() reflect.Type { return reflect.TypeFor[string]() }
 
@@ -70,9 +65,6 @@ func (e *EncryptedBytes) OpenWith(open func(dst any) error) error {
 	return nil
 }
 
-// SetNull makes e NULL. It implements Field, for the plugin.
-func (e *EncryptedBytes) SetNull() { *e = EncryptedBytes{} }
-
 // InnerType implements Field, for the plugin.
 func (e EncryptedBytes) InnerType() reflect.Type { return reflect.TypeFor[[]byte]() }
 
@@ -92,9 +84,6 @@ func (e *Encrypted[T]) OpenWith(open func(dst any) error) error {
 	*e = NewEncrypted(v)
 	return nil
 }
-
-// SetNull makes e NULL. It implements Field, for the plugin.
-func (e *Encrypted[T]) SetNull() { *e = Encrypted[T]{} }
 
 // InnerType implements Field, for the plugin.
 func (e Encrypted[T]) InnerType() reflect.Type { return reflect.TypeFor[T]() }
