@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -472,6 +473,58 @@ func TestWithoutThePlugin(t *testing.T) {
 		}
 		with.requireSealed(t, "customers", "email", "api_key")
 	})
+}
+
+// Why the message of a *gorm.DB without the plugin is GORM's, and does not name
+// the fix. GORM has one way to learn what serializer:encrypted means, which is
+// to register a serializer for the whole process. With it, structs are refused
+// in our own words; but GORM does not ask it about the values of maps, which a
+// *gorm.DB without the plugin then stores as they are. If this fails, GORM has
+// become better: then let the serializer stay registered.
+func TestSerializerOfTheWholeProcessWouldLeak(t *testing.T) {
+	// Alone: the process has one serializer of that name.
+	testdb.EachInTurn(t, func(t *testing.T, where testdb.Database) {
+		schema.RegisterSerializer("encrypted", refusingSerializer{})
+		defer schema.RegisterSerializer("encrypted", nil)
+		type note struct {
+			ID   uint
+			Text string `gorm:"serializer:encrypted"`
+		}
+		db, plain := where.Open(t, nil), where.Plain(t)
+		if err := db.AutoMigrate(&note{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Create(&note{Text: "SECRET"}).Error; !errors.Is(err, errRefusingSerializer) {
+			t.Errorf("a struct: error %v", err)
+		}
+		if err := db.Model(&note{}).Create(map[string]any{"text": "SECRET"}).Error; err != nil {
+			t.Errorf("a map: error %v", err)
+		}
+		var stored string
+		if err := plain.QueryRow("SELECT text FROM notes").Scan(&stored); err != nil || stored != "SECRET" {
+			t.Errorf("of a map, %q is stored, error %v", stored, err)
+		}
+		if err := db.Model(&note{}).Where("1 = 1").Update("text", "another SECRET").Error; err != nil {
+			t.Errorf("an update: error %v", err)
+		}
+		if err := plain.QueryRow("SELECT text FROM notes").Scan(&stored); err != nil || stored != "another SECRET" {
+			t.Errorf("of an update, %q is stored, error %v", stored, err)
+		}
+	})
+}
+
+// refusingSerializer is one with a message of its own, and all that GORM lets
+// it do.
+type refusingSerializer struct{}
+
+var errRefusingSerializer = errors.New("register the plugin with db.Use")
+
+func (refusingSerializer) Value(context.Context, *schema.Field, reflect.Value, any) (any, error) {
+	return "", errRefusingSerializer
+}
+
+func (refusingSerializer) Scan(context.Context, *schema.Field, reflect.Value, any) error {
+	return errRefusingSerializer
 }
 
 // In a program that never makes a plugin, GORM itself refuses such models on
