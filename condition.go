@@ -337,15 +337,15 @@ func (c *conditions) text(sql string, vars []any) error {
 			is(i, "NATURAL") && is(i+1, "JOIN", "LEFT", "RIGHT", "FULL", "INNER") && sources().encrypted():
 			return &Error{Op: "query", Err: fmt.Errorf("%w, as a nested comment, a U& name or a natural join might have it do; write the condition without it", ErrNotQueryable)}
 		case token.Kind == sqltext.String && qualified: // SQLite takes it for a name
-		case !isName(token):
+		case !token.IsName():
 			continue
 		case !c.plugin.tables.mayBe(strings.Trim(token.Text, "'")):
 			continue
-		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, ":") && is(i-2, ":"):
+		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, "::"):
 			continue // the name of a table, an alias, a type
 		case token.Kind == sqltext.Word && is(i+1, "(") && (!is(i+3, ")") || sources().tables[fold(at(i+2).Text)] == ""):
 			continue // a function; but column(table) is table.column to PostgreSQL
-		case sources().tables[fold(token.Text)] != "" && isName(at(i-1)):
+		case sources().tables[fold(token.Text)] != "" && at(i-1).IsName():
 			continue // an alias behind its table
 		}
 		qualifier, before := "", i-1

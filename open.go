@@ -39,9 +39,12 @@ func (serializer) Scan(ctx context.Context, field *schema.Field, row reflect.Val
 
 func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error {
 	target := p.field.ReflectValueOf(ctx, row)
-	if stored == nil {
+	switch stored := stored.(type) {
+	case nil:
 		target.SetZero()
 		return nil
+	case opened:
+		return p.assign(target, stored.value)
 	}
 	var bound []ciphertext.Bound
 	if len(p.bind) > 0 {

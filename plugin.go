@@ -50,6 +50,8 @@ type Plugin struct {
 	// tables holds the policies by folded table name, for statements that do
 	// not tell their model.
 	tables tables
+	// statements are the texts that were read.
+	statements statements
 }
 
 // New returns a plugin for one *gorm.DB, to be registered with db.Use. What is
@@ -204,6 +206,16 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 		callbacks.Update().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Delete().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Row().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Query().Before("gorm:query").Register("gormcrypt:enter", p.enterPool),
+		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:leave", leavePool),
+		callbacks.Row().Before("gorm:row").Register("gormcrypt:enter", p.enterRowPool),
+		callbacks.Row().After("gorm:row").Register("gormcrypt:leave", leavePool),
+		callbacks.Create().Before("gorm:create").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterPool),
+		callbacks.Create().After("gorm:create").Before("gorm:save_after_associations").Register("gormcrypt:leave", leavePool),
+		callbacks.Update().Before("gorm:update").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterPool),
+		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:leave", leavePool),
+		callbacks.Delete().Before("gorm:delete").After("gorm:delete_before_associations").Register("gormcrypt:enter", p.enterPool),
+		callbacks.Delete().After("gorm:delete").Before("gorm:after_delete").Register("gormcrypt:leave", leavePool),
 		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:unmatched", p.dropUnmatched),
 		callbacks.Query().After("gorm:query").Register("gormcrypt:discard", discardOnError),
 		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:restricted", checkRestricted),

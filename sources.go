@@ -120,23 +120,6 @@ func (s *sources) add(table, alias string) {
 	}
 }
 
-// clauseWords end the name of a table, so that none of them is its alias.
-var clauseWords = map[string]bool{}
-
-func init() {
-	for _, word := range strings.Fields("ON WHERE JOIN LEFT RIGHT INNER OUTER FULL CROSS NATURAL USING GROUP ORDER LIMIT OFFSET SET HAVING UNION EXCEPT INTERSECT RETURNING VALUES AS AND OR NOT IN IS SELECT FROM WHEN THEN ELSE END CASE LIKE ILIKE BETWEEN EXISTS DISTINCT ALL ANY BY UPDATE INTO LATERAL ONLY") {
-		clauseWords[word] = true
-	}
-}
-
-func isClauseWord(token sqltext.Token) bool {
-	return token.Kind == sqltext.Word && clauseWords[strings.ToUpper(token.Text)]
-}
-
-func isName(token sqltext.Token) bool {
-	return token.Kind == sqltext.QuotedName || token.Kind == sqltext.Word && !isClauseWord(token)
-}
-
 // introducesTable reports whether the name of a table follows token i. Not every
 // FROM is one of a SELECT: there are trim(? from x) and x IS DISTINCT FROM y.
 func introducesTable(tokens []sqltext.Token, i int) bool {
@@ -177,7 +160,7 @@ func (s *sources) addText(sql string) {
 		}
 		for next := i + 1; ; {
 			var table string
-			for next < len(tokens) && isName(tokens[next]) {
+			for next < len(tokens) && tokens[next].IsName() {
 				table += tokens[next].Text
 				if next++; next < len(tokens) && tokens[next].Text == "." {
 					table += "."
@@ -194,7 +177,7 @@ func (s *sources) addText(sql string) {
 				next++
 			}
 			alias := ""
-			if next < len(tokens) && isName(tokens[next]) {
+			if next < len(tokens) && tokens[next].IsName() {
 				alias = tokens[next].Text
 				next++
 			}

@@ -125,8 +125,12 @@ func (e EncryptedString) Value() (driver.Value, error) {
 // Scan decrypts what a driver read, with the default cipher. It returns
 // ErrNoDefault, or a *ciphertext.Error.
 func (e *EncryptedString) Scan(src any) error {
-	if src == nil {
+	switch src := src.(type) {
+	case nil:
 		*e = EncryptedString{}
+		return nil
+	case EncryptedString: // from the plugin
+		*e = src
 		return nil
 	}
 	var s string
@@ -155,8 +159,12 @@ func (e EncryptedBytes) Value() (driver.Value, error) {
 // Scan decrypts what a driver read, with the default cipher. It returns
 // ErrNoDefault, or a *ciphertext.Error.
 func (e *EncryptedBytes) Scan(src any) error {
-	if src == nil {
+	switch src := src.(type) {
+	case nil:
 		*e = EncryptedBytes{}
+		return nil
+	case EncryptedBytes: // from the plugin
+		*e = src
 		return nil
 	}
 	var b []byte
@@ -185,8 +193,12 @@ func (e Encrypted[T]) Value() (driver.Value, error) {
 // Scan decrypts what a driver read, with the default cipher. It returns
 // ErrNoDefault, or a *ciphertext.Error.
 func (e *Encrypted[T]) Scan(src any) error {
-	if src == nil {
+	switch src := src.(type) {
+	case nil:
 		*e = Encrypted[T]{}
+		return nil
+	case Encrypted[T]: // from the plugin
+		*e = src
 		return nil
 	}
 	var v T

@@ -1,0 +1,220 @@
+package gormcrypt
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"reflect"
+	"sync"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/internal/sqltext"
+)
+
+// The read gate sees results where they come in: between GORM and its
+// connection pool, for as long as a callback of GORM's own runs.
+
+// openingPool is the connection pool of one statement. It opens what is read.
+type openingPool struct {
+	gorm.ConnPool
+	plugin *Plugin
+	stmt   *gorm.Statement
+}
+
+// enterPool puts an openingPool in front of the statement's pool, unless its
+// result goes to fields that the serializer opens.
+func (p *Plugin) enterPool(db *gorm.DB) {
+	if !p.readsOwnModel(db.Statement) {
+		p.putPool(db)
+	}
+}
+
+// enterRowPool is enterPool for DB.Scan, which does not say yet where the result
+// goes. The results of Row and Rows are plain database/sql, and hold ciphertext.
+func (p *Plugin) enterRowPool(db *gorm.DB) {
+	if reflect.TypeOf(db.Logger) == recorderType {
+		p.putPool(db)
+	}
+}
+
+func (p *Plugin) putPool(db *gorm.DB) {
+	if db.Error == nil && !db.DryRun && !p.tables.empty() {
+		db.Statement.ConnPool = &openingPool{db.Statement.ConnPool, p, db.Statement}
+	}
+}
+
+// recorderType is the logger that DB.Scan puts in place of the configured one.
+var recorderType = reflect.TypeOf(logger.Recorder.New())
+
+// leavePool takes it away again.
+func leavePool(db *gorm.DB) {
+	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
+		db.Statement.ConnPool = pool.ConnPool
+	}
+}
+
+// QueryContext sends a statement and opens its result.
+func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	columns, err := o.plugin.resultOf(o.stmt, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := o.ConnPool.QueryContext(ctx, query, args...)
+	if err != nil || columns == nil {
+		return rows, err
+	}
+	opened, err := openRows(o.stmt, rows, columns)
+	if err != nil {
+		return nil, errors.Join(err, rows.Close())
+	}
+	return opened, nil
+}
+
+// readsOwnModel reports whether GORM builds the statement for its model, its
+// table and its columns, and scans the result into the model.
+func (p *Plugin) readsOwnModel(stmt *gorm.Statement) bool {
+	s := stmt.Schema
+	if s == nil || stmt.SQL.Len() > 0 || len(stmt.Joins) > 0 || stmt.TableExpr != nil || stmt.Table != s.Table ||
+		structType(stmt.Dest) != s.ModelType || len(stmt.ColumnMapping) > 0 {
+		return false
+	}
+	for name, c := range stmt.Clauses {
+		switch name {
+		case "FROM", "SELECT", "RETURNING":
+			if returning, ok := c.Expression.(clause.Returning); ok && returningColumns(s, returning) {
+				continue
+			}
+			return false
+		}
+	}
+	for _, name := range stmt.Selects {
+		if s.LookUpField(name) == nil && name != "*" && name != clause.Associations && s.Relationships.Relations[name] == nil {
+			return false
+		}
+	}
+	m := p.rowModel(stmt)
+	return m != nil && (len(m.byField) > 0 || len(p.tables.named(s.Table)) == 0)
+}
+
+func returningColumns(s *schema.Schema, returning clause.Returning) bool {
+	for _, column := range returning.Columns {
+		if column.Raw || column.Alias != "" || column.Name != "*" && s.LookUpField(column.Name) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// resultOf returns the columns of a statement's result, nil if none of them may
+// be encrypted.
+func (p *Plugin) resultOf(stmt *gorm.Statement, query string) ([]resultColumn, error) {
+	read := p.read(stmt, query)
+	if read.err != nil {
+		return nil, read.err
+	}
+	return read.columns, nil
+}
+
+// readKey is what the meaning of a statement's text depends on.
+type readKey struct {
+	query string
+	table string
+	model *modelPolicy
+}
+
+// readStatement is what was read of it.
+type readStatement struct {
+	*sqltext.Statement
+	understood bool
+	// touches says that the text names a table with encrypted columns, or may.
+	touches bool
+	// columns are those of the result, nil if none of them is encrypted.
+	columns []resultColumn
+	// err says why the result cannot be opened.
+	err error
+}
+
+// statements remembers what was read, for programs that send the same texts
+// again and again. It starts anew when it is full.
+type statements struct {
+	mu   sync.RWMutex
+	read map[readKey]*readStatement
+}
+
+const maxStatements = 2048
+
+func (p *Plugin) read(stmt *gorm.Statement, query string) *readStatement {
+	key := readKey{query, stmt.Table, p.rowModel(stmt)}
+	p.statements.mu.RLock()
+	read := p.statements.read[key]
+	p.statements.mu.RUnlock()
+	if read != nil {
+		return read
+	}
+	read = p.readText(stmt, query)
+	p.statements.mu.Lock()
+	defer p.statements.mu.Unlock()
+	if len(p.statements.read) >= maxStatements || p.statements.read == nil {
+		p.statements.read = map[readKey]*readStatement{}
+	}
+	p.statements.read[key] = read
+	return read
+}
+
+func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
+	read := &readStatement{}
+	resolver := &resolver{plugin: p, ownTable: fold(stmt.Table)}
+	if m := p.rowModel(stmt); m != nil && len(m.byField) > 0 {
+		resolver.own = modelPolicies{m}
+	}
+	read.touches = resolver.touches(query)
+	if !read.touches {
+		return read
+	}
+	read.Statement, read.understood = sqltext.Parse(query)
+	if !read.understood {
+		read.columns = []resultColumn{{star: []resultSource{{unknown: true}}}}
+		return read
+	}
+	var columns []resultColumn
+	columns, read.err = resolver.result(read.Statement, nil)
+	for _, column := range columns {
+		if column.policy != nil || column.unknown || encrypted(column.star) {
+			read.columns = columns
+		}
+	}
+	return read
+}
+
+func encrypted(sources []resultSource) bool {
+	for i := range sources {
+		if sources[i].encrypted() {
+			return true
+		}
+	}
+	return false
+}
+
+// touches reports whether a statement names a table with encrypted columns.
+// Every name counts, wherever it stands, and text in quotes too: SQLite takes
+// that for a name.
+func (r *resolver) touches(query string) bool {
+	for token := range sqltext.Tokens(query) {
+		name := token.Text
+		switch token.Kind {
+		case sqltext.Word, sqltext.QuotedName:
+		case sqltext.String:
+			name = name[1 : len(name)-min(1, len(name)-1)]
+		default:
+			continue
+		}
+		if len(r.own) > 0 && fold(name) == r.ownTable || len(r.plugin.tables.named(name)) > 0 {
+			return true
+		}
+	}
+	return false
+}
