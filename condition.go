@@ -318,7 +318,15 @@ func cutLast(s string) (before, after string, ok bool) {
 // text reads a condition that the program wrote as SQL. An encrypted column may
 // be compared with NULL in it, and nothing else.
 func (c *conditions) text(sql string, vars []any) error {
-	tokens := slices.Collect(sqltext.Tokens(sql))
+	sources := sync.OnceValue(func() *sources { return c.sources().with(sql) })
+	if err := c.tokens(slices.Collect(sqltext.Tokens(sql)), sources); err != nil {
+		return err
+	}
+	return c.values(vars)
+}
+
+// tokens reads a condition of a statement with these sources.
+func (c *conditions) tokens(tokens []sqltext.Token, sources func() *sources) error {
 	at := func(i int) sqltext.Token {
 		if i < 0 || i >= len(tokens) {
 			return sqltext.Token{}
@@ -328,7 +336,6 @@ func (c *conditions) text(sql string, vars []any) error {
 	is := func(i int, words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(at(i).Text, word) })
 	}
-	sources := sync.OnceValue(func() *sources { return c.sources().with(sql) })
 	for i, token := range tokens {
 		qualified := is(i-1, ".")
 		switch {
@@ -356,14 +363,11 @@ func (c *conditions) text(sql string, vars []any) error {
 		if policy == nil {
 			continue
 		}
-		// In "? = x IS NULL" it is the comparison that is tested.
-		alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
-		null := is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL"))
-		if !alone || !null {
+		if !isNullTest(tokens, i, before) {
 			return notQueryable(policy, "a condition")
 		}
 	}
-	return c.values(vars)
+	return nil
 }
 
 // isCount reports whether a select list counts rows, which ciphertext does as
@@ -434,6 +438,13 @@ func (c *conditions) value(v any) error {
 		return &Error{Op: "query", Table: field.Schema.Table, Column: field.DBName, Err: fmt.Errorf("%w: its value in a condition would find nothing; select by another column", ErrNotQueryable)}
 	}
 	switch v := v.(type) {
+	case Sealed:
+		return &Error{Op: "query", Table: v.policy.column.Table, Column: v.policy.column.Column, Err: fmt.Errorf("%w: its ciphertext in a condition would find nothing; select by another column", ErrNotQueryable)}
+	case *gorm.DB:
+		if v.Statement.SQL.Len() > 0 {
+			_, err := c.plugin.handWritten(c.stmt, v.Statement.SQL.String(), v.Statement.Vars)
+			return err
+		}
 	case sql.NamedArg:
 		return c.value(v.Value)
 	case map[string]any:

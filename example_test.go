@@ -145,8 +145,14 @@ func ExampleError() {
 		{AccountID: "b2", Email: "bob@example.org", Payout: "GB29 NWBK"},
 	})
 
-	// Somebody with access to the database has Bob's payouts go to Ada.
-	db.Exec("UPDATE customers SET payout = (SELECT payout FROM customers WHERE account_id = 'a1')")
+	// Somebody with access to the database has Bob's payouts go to Ada. Through
+	// the plugin that would be refused.
+	pool, err := db.DB()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	pool.Exec("UPDATE customers SET payout = (SELECT payout FROM customers WHERE account_id = 'a1')")
 
 	var bob Customer
 	err = db.First(&bob, "account_id = ?", "b2").Error

@@ -276,12 +276,12 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope) (unknown bo
 		if !token.IsName() || at(i+1).Is(".", "(") || at(i-1).Is("AS", "::") {
 			continue
 		}
-		table := ""
+		table, before := "", i-1
 		if at(i - 1).Is(".") {
-			table = at(i - 2).Text
+			table, before = at(i-2).Text, i-3
 		}
 		from := inside.column(table, token.Text)
-		if from.policy != nil && !isNullTest(tokens, i, table != "") {
+		if from.policy != nil && !isNullTest(tokens, i, before) {
 			return true, notQueryable(from.policy, "an expression")
 		}
 		if whole := inside.row(table, token.Text); whole != nil {
@@ -303,14 +303,11 @@ func isRowCount(tokens []sqltext.Token) bool {
 }
 
 // isNullTest reports whether nothing but IS NULL or IS NOT NULL is done to the
-// column that token i names.
-func isNullTest(tokens []sqltext.Token, i int, qualified bool) bool {
-	before := i - 1
-	if qualified {
-		before = i - 3
-	}
-	alone := before < 0 || tokens[before].Is("(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
+// column that token i names, whose name with that of its table is behind token
+// before. In "? = x IS NULL" it is the comparison that is tested.
+func isNullTest(tokens []sqltext.Token, i, before int) bool {
 	is := func(j int, words ...string) bool { return j < len(tokens) && tokens[j].Is(words...) }
+	alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
 	return alone && (is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL")))
 }
 

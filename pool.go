@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 
 	"gorm.io/gorm"
@@ -128,7 +129,7 @@ type readKey struct {
 
 // readStatement is what was read of it.
 type readStatement struct {
-	*sqltext.Statement
+	statements []*sqltext.Statement
 	understood bool
 	// touches says that the text names a table with encrypted columns, or may.
 	touches bool
@@ -175,28 +176,19 @@ func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
 	if !read.touches {
 		return read
 	}
-	read.Statement, read.understood = sqltext.Parse(query)
-	if !read.understood {
+	read.statements, read.understood = sqltext.Parse(query)
+	if !read.understood || len(read.statements) != 1 {
 		read.columns = []resultColumn{{star: []resultSource{{unknown: true}}}}
 		return read
 	}
 	var columns []resultColumn
-	columns, read.err = resolver.result(read.Statement, nil)
+	columns, read.err = resolver.result(read.statements[0], nil)
 	for _, column := range columns {
-		if column.policy != nil || column.unknown || encrypted(column.star) {
+		if column.policy != nil || column.unknown || slices.ContainsFunc(column.star, func(s resultSource) bool { return s.encrypted() }) {
 			read.columns = columns
 		}
 	}
 	return read
-}
-
-func encrypted(sources []resultSource) bool {
-	for i := range sources {
-		if sources[i].encrypted() {
-			return true
-		}
-	}
-	return false
 }
 
 // touches reports whether a statement names a table with encrypted columns.

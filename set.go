@@ -24,8 +24,11 @@ func (p *policy) installSetter() {
 		if reflect.TypeOf(value) == wrapperType() {
 			return redactSetError(p.set(ctx, row, value), value)
 		}
-		if _, ok := value.(clause.Expression); ok {
+		switch value.(type) {
+		case clause.Expression:
 			return nil // what it comes to is known to the database only
+		case Sealed:
+			return nil // or to the key only
 		}
 		plaintext, err := p.plaintext(ctx, value)
 		if err != nil {

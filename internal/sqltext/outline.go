@@ -1,6 +1,7 @@
 package sqltext
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ type Statement struct {
 	Columns []string
 	// Rows are the expressions of the VALUES of an INSERT.
 	Rows [][][]Token
-	// Query is where an INSERT takes its rows from otherwise.
+	// Query is where an INSERT takes its rows from otherwise, and what an EXPLAIN
+	// is about.
 	Query *Statement
 	// Set are the assignments of an UPDATE, or of an upsert.
 	Set []Assignment
@@ -103,39 +105,53 @@ func (t Token) Arg() int {
 	return -1
 }
 
-// Parse reads the outline of one statement. It returns false for what it does
-// not understand for certain, such as several statements in one text, or a
-// nested comment. In the result all placeholders that stand for an argument are
-// written $1, $2 and so on.
-func Parse(sql string) (*Statement, bool) {
+// Parse reads the outlines of the statements of a text, of which there mostly is
+// one. It returns false for what it does not understand for certain, such as a
+// nested comment, or arguments by name. In the result all placeholders that
+// stand for an argument are written $1, $2 and so on.
+func Parse(sql string) ([]*Statement, bool) {
 	tokens := slices.Collect(Tokens(sql))
-	if !number(tokens) {
+	if !number(tokens) || slices.ContainsFunc(tokens, func(t Token) bool { return t.Is(NestedComment) }) {
 		return nil, false
 	}
-	if n := len(tokens); n > 0 && tokens[n-1].Is(";") {
-		tokens = tokens[:n-1]
+	var statements []*Statement
+	for len(tokens) > 0 {
+		end := slices.IndexFunc(tokens, func(t Token) bool { return t.Is(";") })
+		if end < 0 {
+			end = len(tokens)
+		}
+		if end > 0 {
+			p := &parser{tokens: tokens[:end], ok: true}
+			s := p.statement()
+			if !p.ok || p.i != end {
+				return nil, false
+			}
+			statements = append(statements, s)
+		}
+		tokens = tokens[min(end+1, len(tokens)):]
 	}
-	if slices.ContainsFunc(tokens, func(t Token) bool { return t.Is(";", NestedComment) }) {
-		return nil, false
-	}
-	p := &parser{tokens: tokens, ok: true}
-	s := p.statement()
-	return s, p.ok && p.i == len(tokens)
+	return statements, true
 }
 
 // number writes placeholders as $1, $2 and so on. Beside $1, a question mark is
 // an operator of PostgreSQL. It returns false if arguments go by name.
 func number(tokens []Token) bool {
 	isDollar := func(t Token) bool { return t.Arg() >= 0 }
-	dollars, n := slices.ContainsFunc(tokens, isDollar), 0
+	dollars, n, numbered := slices.ContainsFunc(tokens, isDollar), 0, false
 	for i, token := range tokens {
 		switch {
 		case token.Kind != Placeholder, isDollar(token):
 		case token.Text == "?" && dollars:
 			tokens[i].Kind = Symbol
-		case token.Text == "?":
+		case token.Text == "?" && !numbered:
 			n++
 			tokens[i].Text = "$" + strconv.Itoa(n)
+		case token.Text[0] == '?' && !dollars && n == 0: // all by number, as SQLite has it
+			numbered = true
+			tokens[i].Text = "$" + token.Text[1:]
+			if tokens[i].Arg() < 0 {
+				return false
+			}
 		default:
 			return false
 		}
@@ -296,6 +312,13 @@ func (p *parser) verb() *Statement {
 		return p.update()
 	case p.accept("DELETE", "FROM"):
 		return p.delete()
+	case p.accept("EXPLAIN"):
+		for p.accept("QUERY") || p.accept("PLAN") || p.accept("ANALYZE") || p.accept("VERBOSE") {
+		}
+		if p.at(0).Is("(") && !p.startsQuery(0) {
+			p.parenthesised()
+		}
+		return &Statement{Verb: "EXPLAIN", Query: p.statement()}
 	}
 	return &Statement{Verb: strings.ToUpper(p.at(0).Text), Rest: p.until()}
 }
@@ -352,6 +375,7 @@ func (p *parser) selection() *Statement {
 	}
 	p.accept("ALL")
 	s.Items = items(p.list(append([]string{"FROM", "INTO"}, restWords...)...))
+	p.ok = p.ok && !p.at(0).Is("INTO")
 	if p.accept("FROM") {
 		p.from(s)
 	}
@@ -545,5 +569,21 @@ func (p *parser) assignments(s *Statement) {
 func (p *parser) returning(s *Statement) {
 	if p.accept("RETURNING") {
 		s.Items = items(p.list())
+	}
+}
+
+// Arguments returns the index of the argument of every placeholder in a text
+// that Parse understands.
+func Arguments(sql string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		tokens := slices.Collect(Tokens(sql))
+		if !number(tokens) {
+			return
+		}
+		for _, token := range tokens {
+			if i := token.Arg(); i >= 0 && !yield(i) {
+				return
+			}
+		}
 	}
 }
