@@ -34,7 +34,9 @@ func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause 
 		return c
 	}
 	if expr := stmt.TableExpr; expr != nil && len(expr.Vars) > 0 {
-		if err := p.conditions(stmt).text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
+		conditions := p.conditions(stmt)
+		conditions.derived = true
+		if err := conditions.text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
 			refusal := refusedExpr(err)
 			stmt.TableExpr = &refusal
 		}
@@ -127,7 +129,9 @@ func (p *Plugin) checkSelectText(stmt *gorm.Statement, expr clause.Expression, s
 	if len(vars) == 0 || p.tables.empty() || isCount(sql) {
 		return expr
 	}
-	if err := p.conditions(stmt).list(sql, vars); p.refuse(stmt, err) {
+	conditions := p.conditions(stmt)
+	conditions.derived = true
+	if err := conditions.list(sql, vars); p.refuse(stmt, err) {
 		return refusedExpr(err)
 	}
 	return expr
@@ -156,6 +160,9 @@ func (p *Plugin) checkConditions(stmt *gorm.Statement, where clause.Where) claus
 type conditions struct {
 	plugin *Plugin
 	stmt   *gorm.Statement
+	// derived says that subqueries stand where a table or an item of a select list
+	// may.
+	derived bool
 	// read are the sources of the statement, once they were needed.
 	read *sources
 }
@@ -441,10 +448,7 @@ func (c *conditions) value(v any) error {
 	case Sealed:
 		return &Error{Op: "query", Table: v.policy.column.Table, Column: v.policy.column.Column, Err: fmt.Errorf("%w: its ciphertext in a condition would find nothing; select by another column", ErrNotQueryable)}
 	case *gorm.DB:
-		if v.Statement.SQL.Len() > 0 {
-			_, err := c.plugin.handWritten(c.stmt, v.Statement.SQL.String(), v.Statement.Vars)
-			return err
-		}
+		return c.subquery(v.Statement)
 	case sql.NamedArg:
 		return c.value(v.Value)
 	case map[string]any:
@@ -466,6 +470,43 @@ func (c *conditions) value(v any) error {
 		return err
 	}
 	return nil
+}
+
+// subquery refuses one that the program wrote as SQL, if that is refused, and in
+// a condition one of the values of an encrypted column. Its own conditions are
+// read when it is built.
+func (c *conditions) subquery(stmt *gorm.Statement) error {
+	if stmt.SQL.Len() > 0 {
+		query := stmt.SQL.String()
+		if _, err := c.plugin.handWritten(c.stmt, query, stmt.Vars); err != nil || c.derived {
+			return err
+		}
+		for _, column := range c.plugin.read(c.stmt, query).columns {
+			if column.policy != nil {
+				return notQueryable(column.policy, "a subquery of its values")
+			}
+		}
+		return nil
+	}
+	selected := stmt.Selects
+	if list, ok := stmt.Clauses["SELECT"].Expression.(clause.Select); ok {
+		for _, column := range list.Columns {
+			selected = append(slices.Clip(selected), column.Name)
+		}
+	}
+	if c.derived || len(selected) != 1 || !c.plugin.tables.mayBe(selected[0]) {
+		return nil
+	}
+	parsed := &gorm.Statement{DB: stmt.DB, Table: stmt.Table, TableExpr: stmt.TableExpr, Clauses: stmt.Clauses}
+	if stmt.Model != nil {
+		_ = parsed.Parse(stmt.Model) // GORM says why not, when it builds it
+	}
+	inner := &conditions{plugin: c.plugin, stmt: parsed}
+	policy, err := inner.column(selected[0])
+	if policy != nil {
+		err = notQueryable(policy, "a subquery of its values")
+	}
+	return err
 }
 
 // unknown reads a condition of a type that is not GORM's own by the SQL that
