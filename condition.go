@@ -325,6 +325,9 @@ func cutLast(s string) (before, after string, ok bool) {
 // text reads a condition that the program wrote as SQL. An encrypted column may
 // be compared with NULL in it, and nothing else.
 func (c *conditions) text(sql string, vars []any) error {
+	if c.plugin.harmless.has(&c.plugin.tables, sql) {
+		return c.values(vars)
+	}
 	sources := sync.OnceValue(func() *sources { return c.sources().with(sql) })
 	if err := c.tokens(slices.Collect(sqltext.Tokens(sql)), sources); err != nil {
 		return err
@@ -353,7 +356,7 @@ func (c *conditions) tokens(tokens []sqltext.Token, sources func() *sources) err
 		case token.Kind == sqltext.String && qualified: // SQLite takes it for a name
 		case !token.IsName():
 			continue
-		case !c.plugin.tables.mayBe(strings.Trim(token.Text, "'")):
+		case !c.plugin.tables.mayBe(trimQuotes(token.Text)):
 			continue
 		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, "::"):
 			continue // the name of a table, an alias, a type
@@ -366,7 +369,7 @@ func (c *conditions) tokens(tokens []sqltext.Token, sources func() *sources) err
 		if qualified {
 			qualifier, before = at(i-2).Text, i-3
 		}
-		policy := sources().column(qualifier, strings.Trim(token.Text, "'"))
+		policy := sources().column(qualifier, trimQuotes(token.Text))
 		if policy == nil {
 			continue
 		}
@@ -376,6 +379,10 @@ func (c *conditions) tokens(tokens []sqltext.Token, sources func() *sources) err
 	}
 	return nil
 }
+
+// trimQuotes returns the text of a string literal, which SQLite may take for a
+// name.
+func trimQuotes(text string) string { return strings.Trim(text, "'") }
 
 // isCount reports whether a select list counts rows, which ciphertext does as
 // well as plaintext.

@@ -50,8 +50,9 @@ type Plugin struct {
 	// tables holds the policies by folded table name, for statements that do
 	// not tell their model.
 	tables tables
-	// statements are the texts that were read.
+	// statements and harmless remember what was read in SQL texts.
 	statements statements
+	harmless   harmless
 }
 
 // New returns a plugin for one *gorm.DB, to be registered with db.Use. What is
@@ -246,7 +247,7 @@ func (p *Plugin) checkModels(db *gorm.DB) {
 			return
 		}
 	}
-	if structType(stmt.Dest) == nil {
+	if t := structType(stmt.Dest); t == nil || stmt.Schema != nil && t == stmt.Schema.ModelType {
 		return
 	}
 	dest := &gorm.Statement{DB: db}

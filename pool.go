@@ -140,27 +140,29 @@ type readStatement struct {
 }
 
 // statements remembers what was read, for programs that send the same texts
-// again and again. It starts anew when it is full.
+// again and again. It starts anew when it is full, and when a model is added.
 type statements struct {
-	mu   sync.RWMutex
-	read map[readKey]*readStatement
+	mu      sync.RWMutex
+	read    map[readKey]*readStatement
+	changes int64
 }
 
 const maxStatements = 2048
 
 func (p *Plugin) read(stmt *gorm.Statement, query string) *readStatement {
 	key := readKey{query, stmt.Table, p.rowModel(stmt)}
+	changes := p.tables.changes.Load()
 	p.statements.mu.RLock()
-	read := p.statements.read[key]
+	read, current := p.statements.read[key], p.statements.changes == changes
 	p.statements.mu.RUnlock()
-	if read != nil {
+	if read != nil && current {
 		return read
 	}
 	read = p.readText(stmt, query)
 	p.statements.mu.Lock()
 	defer p.statements.mu.Unlock()
-	if len(p.statements.read) >= maxStatements || p.statements.read == nil {
-		p.statements.read = map[readKey]*readStatement{}
+	if len(p.statements.read) >= maxStatements || p.statements.read == nil || p.statements.changes != changes {
+		p.statements.read, p.statements.changes = map[readKey]*readStatement{}, changes
 	}
 	p.statements.read[key] = read
 	return read

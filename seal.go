@@ -25,12 +25,13 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 	if !ok {
 		return c
 	}
-	models := p.target(stmt)
 	policies := make([]*policy, len(values.Columns))
 	encrypted := false
-	for i, column := range values.Columns {
-		policies[i] = models.column(column.Name)
-		encrypted = encrypted || policies[i] != nil
+	if models := p.target(stmt); len(models) > 0 {
+		for i, column := range values.Columns {
+			policies[i] = models.column(column.Name)
+			encrypted = encrypted || policies[i] != nil
+		}
 	}
 	if err := p.checkPlain(stmt, func(check func(any) error) error {
 		for _, row := range values.Values {
@@ -135,6 +136,9 @@ func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, seal func
 	failure := p.checkPlainSet(stmt, models, set)
 	if failure == nil {
 		failure = models.checkBoundTogether(set)
+	}
+	if len(models) == 0 && failure == nil {
+		return set, true
 	}
 	sealed := slices.Clone(set)
 	for i, assignment := range set {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // tables finds models with encrypted columns by the name of their table.
@@ -13,6 +14,9 @@ type tables struct {
 	byName map[string]modelPolicies
 	// columns has the folded name of every encrypted column.
 	columns map[string]bool
+	// changes counts the models that were added, so that what was found out before
+	// is not relied on.
+	changes atomic.Int64
 }
 
 // mayBe reports whether a name is that of an encrypted column of any table.
@@ -50,11 +54,7 @@ func (t *tables) named(table string) modelPolicies {
 	return models
 }
 
-func (t *tables) empty() bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return len(t.byName) == 0
-}
+func (t *tables) empty() bool { return t.changes.Load() == 0 }
 
 // anywhere returns the policy of an encrypted column of that name in any
 // table, or nil.
@@ -109,6 +109,7 @@ func (t *tables) add(m *modelPolicy) error {
 			}
 		}
 	}
+	t.changes.Add(1)
 	if t.byName == nil {
 		t.byName, t.columns = map[string]modelPolicies{}, map[string]bool{}
 	}
