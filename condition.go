@@ -22,7 +22,9 @@ import (
 // checkWhere reads the conditions of a statement.
 func (p *Plugin) checkWhere(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	if where, ok := c.Expression.(clause.Where); ok {
-		c.Expression = p.checkConditions(stmt, where)
+		if checked, changed := p.checkConditions(stmt, where.Exprs); changed {
+			c.Expression = clause.Where{Exprs: checked}
+		}
 	}
 	return c
 }
@@ -47,9 +49,9 @@ func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause 
 	joins := make([]clause.Join, len(from.Joins))
 	for i, join := range from.Joins {
 		joins[i] = join
-		joins[i].ON = p.checkConditions(stmt, join.ON)
+		joins[i].ON.Exprs, _ = p.checkConditions(stmt, join.ON.Exprs)
 		if join.Expression != nil {
-			joins[i].Expression = p.checkConditions(stmt, clause.Where{Exprs: []clause.Expression{join.Expression}}).Exprs[0]
+			joins[i].Expression = p.checkCondition(stmt, join.Expression)
 		}
 	}
 	from.Joins = joins
@@ -74,7 +76,7 @@ func (p *Plugin) checkGroupBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 			break
 		}
 	}
-	group.Having = p.checkConditions(stmt, clause.Where{Exprs: group.Having}).Exprs
+	group.Having, _ = p.checkConditions(stmt, group.Having)
 	c.Expression = group
 	return c
 }
@@ -85,9 +87,11 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 	if !ok || p.tables.empty() {
 		return c
 	}
-	conditions := p.conditions(stmt)
 	for _, column := range order.Columns {
-		policy, err := conditions.column(column.Column)
+		if !column.Column.Raw && !p.tables.mayBe(column.Column.Name) {
+			continue
+		}
+		policy, err := p.conditions(stmt).column(column.Column)
 		if err == nil && policy != nil {
 			err = notQueryable(policy, "ORDER BY")
 		}
@@ -97,7 +101,7 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 		}
 	}
 	if order.Expression != nil {
-		order.Expression = p.checkConditions(stmt, clause.Where{Exprs: []clause.Expression{order.Expression}}).Exprs[0]
+		order.Expression = p.checkCondition(stmt, order.Expression)
 		c.Expression = order
 	}
 	return c
@@ -143,17 +147,24 @@ func refusedExpr(err error) clause.Expr {
 	return clause.Expr{SQL: "1 = ?", Vars: []any{refused{err}}}
 }
 
-// checkConditions returns the conditions as they are, or has the statement
-// fail and returns conditions that no driver accepts.
-func (p *Plugin) checkConditions(stmt *gorm.Statement, where clause.Where) clause.Where {
-	if len(where.Exprs) == 0 || p.tables.empty() {
-		return where
+// checkConditions returns the conditions as they are, or others that mean the
+// same, or has the statement fail and returns what no driver accepts. It reports
+// whether they are others.
+func (p *Plugin) checkConditions(stmt *gorm.Statement, exprs []clause.Expression) (checked []clause.Expression, changed bool) {
+	if len(exprs) == 0 || p.tables.empty() {
+		return exprs, false
 	}
-	checked, err := p.conditions(stmt).all(where.Exprs)
+	checked, changed, err := p.conditions(stmt).all(exprs)
 	if p.refuse(stmt, err) {
-		checked = []clause.Expression{refusedExpr(err)}
+		return []clause.Expression{refusedExpr(err)}, true
 	}
-	return clause.Where{Exprs: checked}
+	return checked, changed
+}
+
+// checkCondition is checkConditions for one.
+func (p *Plugin) checkCondition(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	checked, _ := p.checkConditions(stmt, []clause.Expression{expr})
+	return checked[0]
 }
 
 // conditions walks through the conditions of one statement.
@@ -188,61 +199,76 @@ func (c *conditions) named(qualifier, name string) *policy {
 	return c.sources().column(qualifier, name)
 }
 
-func (c *conditions) all(exprs []clause.Expression) ([]clause.Expression, error) {
-	checked := make([]clause.Expression, len(exprs))
+// all reads conditions. It returns the same ones unless it changes any.
+func (c *conditions) all(exprs []clause.Expression) (checked []clause.Expression, changed bool, err error) {
+	checked = exprs
 	for i, expr := range exprs {
-		var err error
-		if checked[i], err = c.one(expr); err != nil {
-			return nil, err
+		other, err := c.one(expr)
+		if err != nil {
+			return nil, false, err
 		}
+		if other == nil {
+			continue
+		}
+		if !changed {
+			checked, changed = slices.Clone(exprs), true
+		}
+		checked[i] = other
 	}
-	return checked, nil
+	return checked, changed, nil
 }
 
+// one reads a condition. It returns another one to take its place, or nil.
 func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 	switch e := expr.(type) {
 	case clause.Eq:
-		null, err := c.comparison(e.Column, "=", e.Value)
-		if null {
-			e.Value = nil
+		if null, err := c.comparison(e.Column, "=", e.Value); err != nil || !null {
+			return nil, err
 		}
-		return e, err
+		e.Value = nil
+		return e, nil
 	case clause.Neq:
-		null, err := c.comparison(e.Column, "<>", e.Value)
-		if null {
-			e.Value = nil
+		if null, err := c.comparison(e.Column, "<>", e.Value); err != nil || !null {
+			return nil, err
 		}
-		return e, err
+		e.Value = nil
+		return e, nil
 	case clause.Gt:
-		return e, c.order(e.Column, ">", e.Value)
+		return nil, c.order(e.Column, ">", e.Value)
 	case clause.Gte:
-		return e, c.order(e.Column, ">=", e.Value)
+		return nil, c.order(e.Column, ">=", e.Value)
 	case clause.Lt:
-		return e, c.order(e.Column, "<", e.Value)
+		return nil, c.order(e.Column, "<", e.Value)
 	case clause.Lte:
-		return e, c.order(e.Column, "<=", e.Value)
+		return nil, c.order(e.Column, "<=", e.Value)
 	case clause.Like:
-		return e, c.order(e.Column, "LIKE", e.Value)
+		return nil, c.order(e.Column, "LIKE", e.Value)
 	case clause.IN:
-		return e, c.order(e.Column, "IN", e.Values...)
+		return nil, c.order(e.Column, "IN", e.Values...)
 	case clause.AndConditions:
-		exprs, err := c.all(e.Exprs)
-		return clause.AndConditions{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.AndConditions{Exprs: exprs}, err
+		}
 	case clause.OrConditions:
-		exprs, err := c.all(e.Exprs)
-		return clause.OrConditions{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.OrConditions{Exprs: exprs}, err
+		}
 	case clause.NotConditions:
-		exprs, err := c.all(e.Exprs)
-		return clause.NotConditions{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.NotConditions{Exprs: exprs}, err
+		}
 	case clause.Where:
-		exprs, err := c.all(e.Exprs)
-		return clause.Where{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.Where{Exprs: exprs}, err
+		}
 	case clause.Expr:
-		return e, c.text(e.SQL, e.Vars)
+		return nil, c.text(e.SQL, e.Vars)
 	case clause.NamedExpr:
-		return e, c.text(e.SQL, e.Vars)
+		return nil, c.text(e.SQL, e.Vars)
+	default:
+		return nil, c.unknown(expr)
 	}
-	return expr, c.unknown(expr)
+	return nil, nil
 }
 
 // comparison refuses an equality on an encrypted column, unless it is with
@@ -250,7 +276,7 @@ func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 func (c *conditions) comparison(column any, operator string, value any) (null bool, err error) {
 	policy, err := c.column(column)
 	if policy == nil || err != nil {
-		return false, errors.Join(err, c.values([]any{value}))
+		return false, errors.Join(err, c.value(value))
 	}
 	plaintext, err := policy.plaintext(c.stmt.Context, value)
 	if err == nil {

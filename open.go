@@ -88,8 +88,7 @@ func (p *policy) openError(err error) error {
 // opened: GORM would hand it out with an empty field, which a Save would then
 // write.
 func discardOnError(db *gorm.DB) {
-	var failure *Error
-	if db.Error == nil || !errors.As(db.Error, &failure) || failure.Op != "open" {
+	if db.Error == nil || !isOpenError(db.Error) {
 		return
 	}
 	result := db.Statement.ReflectValue
@@ -97,4 +96,9 @@ func discardOnError(db *gorm.DB) {
 		result.SetZero()
 		db.RowsAffected = 0
 	}
+}
+
+func isOpenError(err error) bool {
+	var failure *Error
+	return errors.As(err, &failure) && failure.Op == "open"
 }

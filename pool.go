@@ -29,7 +29,7 @@ type openingPool struct {
 // enterPool puts an openingPool in front of the statement's pool, unless its
 // result goes to fields that the serializer opens.
 func (p *Plugin) enterPool(db *gorm.DB) {
-	if !p.readsOwnModel(db.Statement) {
+	if db.Error == nil && !db.DryRun && !p.readsOwnModel(db.Statement) {
 		p.putPool(db)
 	}
 }
@@ -83,14 +83,13 @@ func (p *Plugin) readsOwnModel(stmt *gorm.Statement) bool {
 		structType(stmt.Dest) != s.ModelType || len(stmt.ColumnMapping) > 0 {
 		return false
 	}
-	for name, c := range stmt.Clauses {
-		switch name {
-		case "FROM", "SELECT", "RETURNING":
-			if returning, ok := c.Expression.(clause.Returning); ok && returningColumns(s, returning) {
-				continue
-			}
+	for _, name := range []string{"FROM", "SELECT"} {
+		if _, ok := stmt.Clauses[name]; ok {
 			return false
 		}
+	}
+	if returning, ok := stmt.Clauses["RETURNING"].Expression.(clause.Returning); ok && !returningColumns(s, returning) {
+		return false
 	}
 	for _, name := range stmt.Selects {
 		if s.LookUpField(name) == nil && name != "*" && name != clause.Associations && s.Relationships.Relations[name] == nil {
@@ -98,7 +97,7 @@ func (p *Plugin) readsOwnModel(stmt *gorm.Statement) bool {
 		}
 	}
 	m := p.rowModel(stmt)
-	return m != nil && (len(m.byField) > 0 || len(p.tables.named(s.Table)) == 0)
+	return m != nil && (len(m.byField) > 0 || p.isPlain(m))
 }
 
 func returningColumns(s *schema.Schema, returning clause.Returning) bool {

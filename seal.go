@@ -25,9 +25,10 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 	if !ok {
 		return c
 	}
-	policies := make([]*policy, len(values.Columns))
+	var policies []*policy
 	encrypted := false
 	if models := p.target(stmt); len(models) > 0 {
+		policies = make([]*policy, len(values.Columns))
 		for i, column := range values.Columns {
 			policies[i] = models.column(column.Name)
 			encrypted = encrypted || policies[i] != nil
@@ -35,9 +36,9 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 	}
 	if err := p.checkPlain(stmt, func(check func(any) error) error {
 		for _, row := range values.Values {
-			for i, policy := range policies {
-				if policy == nil {
-					if err := check(row[i]); err != nil {
+			for i, value := range row {
+				if policies == nil || policies[i] == nil {
+					if err := check(value); err != nil {
 						return err
 					}
 				}
@@ -122,8 +123,8 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 	conflict.DoUpdates, _ = p.sealAssignments(stmt, conflict.DoUpdates, func(policy *policy, assignment clause.Assignment) (any, error) {
 		return policy.sealConflict(stmt.Context, conflict, assignment)
 	})
-	conflict.Where = p.checkConditions(stmt, conflict.Where)
-	conflict.TargetWhere = p.checkConditions(stmt, conflict.TargetWhere)
+	conflict.Where.Exprs, _ = p.checkConditions(stmt, conflict.Where.Exprs)
+	conflict.TargetWhere.Exprs, _ = p.checkConditions(stmt, conflict.TargetWhere.Exprs)
 	c.Expression = conflict
 	return c
 }

@@ -33,6 +33,11 @@ func (p *Plugin) writesPlain(stmt *gorm.Statement) bool {
 			}
 		}
 	}
+	return p.isPlain(m)
+}
+
+// isPlain reports whether the table of a model has no encrypted column.
+func (p *Plugin) isPlain(m *modelPolicy) bool {
 	changes := p.tables.changes.Load()
 	if m.plain.Load() == changes {
 		return true

@@ -17,6 +17,8 @@ type tables struct {
 	// changes counts the models that were added, so that what was found out before
 	// is not relied on.
 	changes atomic.Int64
+	// bound says that any model has a column that is bound to others.
+	bound atomic.Bool
 }
 
 // mayBe reports whether a name is that of an encrypted column of any table.
@@ -110,6 +112,9 @@ func (t *tables) add(m *modelPolicy) error {
 		}
 	}
 	t.changes.Add(1)
+	if len(m.bound) > 0 {
+		t.bound.Store(true)
+	}
 	if t.byName == nil {
 		t.byName, t.columns = map[string]modelPolicies{}, map[string]bool{}
 	}
