@@ -99,7 +99,7 @@ func refuseAll(policies []*policy, rows [][]any, failure error) {
 // sealSet seals the assignments of an UPDATE.
 func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	set, ok := c.Expression.(clause.Set)
-	if !ok {
+	if !ok || p.writesPlain(stmt) && p.checkPlainSet(stmt, nil, set) == nil {
 		return c
 	}
 	rows := &updatedRows{stmt: stmt, set: set}
@@ -137,9 +137,6 @@ func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, seal func
 	failure := p.checkPlainSet(stmt, models, set)
 	if failure == nil {
 		failure = models.checkBoundTogether(set)
-	}
-	if len(models) == 0 && failure == nil {
-		return set, true
 	}
 	sealed := slices.Clone(set)
 	for i, assignment := range set {
