@@ -145,14 +145,19 @@ type (
 // those of prepared statements are for stmt. A connection with neither takes
 // them as they are, because they will be skipped.
 func (c *conn) CheckNamedValue(arg *driver.NamedValue) error {
-	if checker, ok := c.inner.(driver.NamedValueChecker); ok {
-		return checker.CheckNamedValue(arg)
-	}
 	switch c.inner.(type) {
 	case driver.ExecerContext, driver.QueryerContext, execer, queryer:
-		return driver.ErrSkip
+		return checkNamedValue(c.inner, arg)
 	}
 	return nil
+}
+
+// checkNamedValue asks the driver about an argument.
+func checkNamedValue(inner any, arg *driver.NamedValue) error {
+	if checker, ok := inner.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(arg)
+	}
+	return driver.ErrSkip
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {

@@ -20,10 +20,7 @@ func (s *stmt) CheckNamedValue(arg *driver.NamedValue) error {
 	if checker, ok := s.inner.(driver.NamedValueChecker); ok {
 		return checker.CheckNamedValue(arg)
 	}
-	if checker, ok := s.conn.inner.(driver.NamedValueChecker); ok {
-		return checker.CheckNamedValue(arg)
-	}
-	return driver.ErrSkip
+	return checkNamedValue(s.conn.inner, arg)
 }
 
 func (s *stmt) Exec(args []driver.Value) (driver.Result, error) {
