@@ -7,12 +7,20 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // journal is what was asked of a fake driver, and what it answered.
-type journal struct{ strings.Builder }
+type journal struct {
+	mu sync.Mutex
+	strings.Builder
+}
 
-func (j *journal) note(format string, args ...any) { fmt.Fprintf(j, format+"\n", args...) }
+func (j *journal) note(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fmt.Fprintf(j, format+"\n", args...)
+}
 
 // shown tells arguments apart, and not by their address.
 func shown(args ...driver.NamedValue) string {
