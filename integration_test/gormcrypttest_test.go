@@ -125,7 +125,7 @@ func TestWireFindsSecretsOnTheWay(t *testing.T) {
 			"argument": {func() error { _, err := db.Exec("INSERT INTO notes VALUES (2, $1)", "2 SECRET"); return err }, "argument 1"},
 			"bytes":    {func() error { _, err := db.Exec("INSERT INTO notes VALUES (2, $1)", []byte("3 SECRET")); return err }, "argument 1"},
 			"a Valuer": {func() error { _, err := db.Exec("INSERT INTO notes VALUES ($1, $2)", 3, new("4 SECRET")); return err }, "argument 2"},
-			"result":   {func() error {
+			"result": {func() error {
 				return db.QueryRow("SELECT 1 AS id, 'SEC' || 'RET' AS joined").Scan(new(int), new(string))
 			}, "column joined"},
 			"as bytes":  {func() error { return db.QueryRow("SELECT CAST('SEC' || 'RET' AS blob) AS b").Scan(new([]byte)) }, "column b"},
