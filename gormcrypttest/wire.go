@@ -21,6 +21,9 @@ import (
 // (*sql.Conn).Raw hands out one of the wire's; the driver's is what its method
 // Unwrap() driver.Conn returns.
 //
+// Where a driver is handed a driver.Valuer as it is, as pgx is, its Value method
+// is called once more, to see what it gives.
+//
 // A Wire is safe for concurrent use, by any number of databases.
 type Wire struct {
 	t          TB
