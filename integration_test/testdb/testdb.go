@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -130,15 +131,28 @@ func withSearchPath(dsn, schema string) string {
 // test. Without a logger it is silent.
 func (d Database) Open(t testing.TB, config *gorm.Config) *gorm.DB {
 	t.Helper()
+	if d.Name == "sqlite" {
+		return open(t, sqliteDialector(d.DSN), config)
+	}
+	return open(t, postgres.Open(d.DSN), config)
+}
+
+// OpenPool opens it like Open, through connections of the caller's.
+func (d Database) OpenPool(t testing.TB, pool *sql.DB, config *gorm.Config) *gorm.DB {
+	t.Helper()
+	if d.Name == "sqlite" {
+		return open(t, sqlite.New(sqlite.Config{Conn: pool}), config)
+	}
+	return open(t, postgres.New(postgres.Config{Conn: pool}), config)
+}
+
+func open(t testing.TB, dialector gorm.Dialector, config *gorm.Config) *gorm.DB {
+	t.Helper()
 	if config == nil {
 		config = &gorm.Config{}
 	}
 	if config.Logger == nil {
 		config.Logger = logger.Discard
-	}
-	dialector := postgres.Open(d.DSN)
-	if d.Name == "sqlite" {
-		dialector = sqliteDialector(d.DSN)
 	}
 	db, err := gorm.Open(dialector, config)
 	if err != nil {
@@ -153,15 +167,19 @@ func (d Database) Open(t testing.TB, config *gorm.Config) *gorm.DB {
 	return db
 }
 
+// Driver returns the name under which database/sql knows the driver for DSN.
+func (d Database) Driver() string {
+	if d.Name == "sqlite" {
+		return sqliteDriver
+	}
+	return "pgx"
+}
+
 // Plain opens the database with nothing but database/sql, past GORM and every
 // plugin.
 func (d Database) Plain(t testing.TB) *sql.DB {
 	t.Helper()
-	driver := "pgx"
-	if d.Name == "sqlite" {
-		driver = sqliteDriver
-	}
-	db, err := sql.Open(driver, d.DSN)
+	db, err := sql.Open(d.Driver(), d.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}
