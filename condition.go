@@ -521,6 +521,7 @@ func (c *conditions) subquery(stmt *gorm.Statement) error {
 		}
 		return nil
 	}
+	c.plugin.putPool(c.stmt.DB) // which sees if it is refused
 	selected := stmt.Selects
 	if list, ok := stmt.Clauses["SELECT"].Expression.(clause.Select); ok {
 		for _, column := range list.Columns {

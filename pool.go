@@ -3,6 +3,7 @@ package gormcrypt
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"reflect"
 	"slices"
@@ -43,7 +44,7 @@ func (p *Plugin) enterRowPool(db *gorm.DB) {
 }
 
 func (p *Plugin) putPool(db *gorm.DB) {
-	if db.Error == nil && !db.DryRun && !p.tables.empty() {
+	if _, there := db.Statement.ConnPool.(*openingPool); !there && db.Error == nil && !db.DryRun && !p.tables.empty() {
 		db.Statement.ConnPool = &openingPool{db.Statement.ConnPool, p, db.Statement}
 	}
 }
@@ -60,6 +61,9 @@ func leavePool(db *gorm.DB) {
 
 // QueryContext sends a statement and opens its result.
 func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := refusedArgument(args); err != nil {
+		return nil, err
+	}
 	columns, err := o.plugin.resultOf(o.stmt, query)
 	if err != nil {
 		return nil, err
@@ -74,6 +78,47 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 	}
 	return opened, nil
 }
+
+// ExecContext sends a statement.
+func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := refusedArgument(args); err != nil {
+		return nil, err
+	}
+	return o.ConnPool.ExecContext(ctx, query, args...)
+}
+
+// QueryRowContext sends a statement. Its result is not opened.
+func (o *openingPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := refusedArgument(args); err != nil {
+		return rowOf(err)
+	}
+	return o.ConnPool.QueryRowContext(ctx, query, args...)
+}
+
+// refusedArgument returns the error of a subquery that was refused: GORM does not
+// tell the outer statement of it. Some drivers would ask for the argument when
+// they have sent the text.
+func refusedArgument(args []any) error {
+	for _, arg := range args {
+		if refused, ok := arg.(refused); ok {
+			return refused.err
+		}
+	}
+	return nil
+}
+
+// rowOf returns a row whose Scan gives an error.
+func rowOf(err error) *sql.Row {
+	broken := sql.OpenDB(unreachable{err})
+	defer broken.Close()
+	return broken.QueryRow("")
+}
+
+// unreachable is a driver.Connector that fails.
+type unreachable struct{ err error }
+
+func (u unreachable) Connect(context.Context) (driver.Conn, error) { return nil, u.err }
+func (unreachable) Driver() driver.Driver                          { return nil }
 
 // readsOwnModel reports whether GORM builds the statement for its model, its
 // table and its columns, and scans the result into the model.

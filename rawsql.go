@@ -1,9 +1,7 @@
 package gormcrypt
 
 import (
-	"context"
 	"database/sql"
-	"database/sql/driver"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,20 +42,15 @@ func failedRow(db *gorm.DB) {
 		return
 	}
 	if _, ok := db.Statement.Dest.(*sql.Row); !ok {
-		broken := sql.OpenDB(unreachable{db.Error})
-		defer broken.Close()
-		db.Statement.Dest = broken.QueryRow("")
+		db.Statement.Dest = rowOf(db.Error)
 	}
 }
 
-// unreachable is a driver.Connector that fails.
-type unreachable struct{ err error }
-
-func (u unreachable) Connect(context.Context) (driver.Conn, error) { return nil, u.err }
-func (unreachable) Driver() driver.Driver                          { return nil }
-
 // handWritten returns the arguments of a hand-written statement, sealed.
 func (p *Plugin) handWritten(stmt *gorm.Statement, query string, vars []any) ([]any, error) {
+	if err := refusedArgument(vars); err != nil {
+		return nil, err
+	}
 	read := p.read(stmt, query)
 	if !read.touches {
 		return vars, nil

@@ -96,15 +96,16 @@ func Example() {
 	// chickenpox, again
 }
 
-// What fails the test: hand-written SQL, which gormcrypt does not read.
+// What fails the test: a statement that goes past the plugin.
 func ExampleNewWire() {
 	t := newT() // in a test, its *testing.T
 	defer t.end()
 	wire := gormcrypttest.NewWire(t)
 	wire.Secret("chickenpox")
-	db := openPatients(t, wire.Open("sqlite3", filepath.Join(t.dir, "app.db")))
+	pool := wire.Open("sqlite3", filepath.Join(t.dir, "app.db"))
+	openPatients(t, pool)
 
-	db.Exec("UPDATE patients SET diagnosis = ?", "it is chickenpox")
+	pool.Exec("UPDATE patients SET diagnosis = ?", "it is chickenpox")
 	// Output:
 	// gormcrypttest: secret 1, of 10 bytes, is as it is in argument 1 of: UPDATE patients SET diagnosis = ?
 }
@@ -191,7 +192,7 @@ func ExampleAssertSealed() {
 	db.Create([]Patient{{Name: "Ada", Diagnosis: "chickenpox"}, {Name: "Bob"}})
 	gormcrypttest.AssertSealed(t, db, &Patient{}, "Diagnosis")
 
-	db.Exec("UPDATE patients SET diagnosis = 'chickenpox' WHERE name = 'Bob'")
+	pool.Exec("UPDATE patients SET diagnosis = 'chickenpox' WHERE name = 'Bob'")
 	gormcrypttest.AssertSealed(t, db, &Patient{}) // all encrypted fields
 	// Output:
 	// gormcrypttest: patients.diagnosis: the row id=2: the stored value is not ciphertext: it was there before the column was encrypted, or was written past the plugin
