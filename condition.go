@@ -88,7 +88,7 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 		return c
 	}
 	for _, column := range order.Columns {
-		if !column.Column.Raw && !p.tables.mayBe(column.Column.Name) {
+		if p.isHarmlessColumn(column.Column) {
 			continue
 		}
 		policy, err := p.conditions(stmt).column(column.Column)
@@ -151,7 +151,7 @@ func refusedExpr(err error) clause.Expr {
 // same, or has the statement fail and returns what no driver accepts. It reports
 // whether they are others.
 func (p *Plugin) checkConditions(stmt *gorm.Statement, exprs []clause.Expression) (checked []clause.Expression, changed bool) {
-	if len(exprs) == 0 || p.tables.empty() {
+	if len(exprs) == 0 || p.tables.empty() || p.areHarmless(exprs) {
 		return exprs, false
 	}
 	checked, changed, err := p.conditions(stmt).all(exprs)

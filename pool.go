@@ -35,6 +35,14 @@ func (p *Plugin) enterPool(db *gorm.DB) {
 	}
 }
 
+// enterWritePool is enterPool for statements that have a result only if they ask
+// for it.
+func (p *Plugin) enterWritePool(db *gorm.DB) {
+	if _, ok := db.Statement.Clauses["RETURNING"]; ok {
+		p.enterPool(db)
+	}
+}
+
 // enterRowPool is enterPool for DB.Scan, which does not say yet where the result
 // goes. The results of Row and Rows are plain database/sql, and hold ciphertext.
 func (p *Plugin) enterRowPool(db *gorm.DB) {

@@ -1,6 +1,7 @@
 package gormcrypt
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,8 +13,9 @@ type tables struct {
 	mu sync.RWMutex
 	// byName has the folded name, with the database schema if the model has it.
 	byName map[string]modelPolicies
-	// columns has the folded name of every encrypted column.
-	columns map[string]bool
+	// columns has the folded name of every encrypted column. It is replaced, never
+	// changed.
+	columns atomic.Pointer[map[string]bool]
 	// changes counts the models that were added, so that what was found out before
 	// is not relied on.
 	changes atomic.Int64
@@ -23,9 +25,8 @@ type tables struct {
 
 // mayBe reports whether a name is that of an encrypted column of any table.
 func (t *tables) mayBe(column string) bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.columns[fold(column)]
+	columns := t.columns.Load()
+	return columns != nil && (*columns)[fold(column)]
 }
 
 // foldTable returns the name of a table as databases compare it: without quotes,
@@ -111,17 +112,22 @@ func (t *tables) add(m *modelPolicy) error {
 			}
 		}
 	}
-	t.changes.Add(1)
 	if len(m.bound) > 0 {
 		t.bound.Store(true)
 	}
-	if t.byName == nil {
-		t.byName, t.columns = map[string]modelPolicies{}, map[string]bool{}
+	columns := map[string]bool{}
+	if before := t.columns.Load(); before != nil {
+		maps.Copy(columns, *before)
 	}
 	for column := range m.columns {
-		t.columns[column] = true
+		columns[column] = true
+	}
+	t.columns.Store(&columns)
+	if t.byName == nil {
+		t.byName = map[string]modelPolicies{}
 	}
 	t.byName[name] = append(slices.Clip(t.byName[name]), m)
+	t.changes.Add(1) // when everything else is there
 	return nil
 }
 
