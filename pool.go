@@ -6,15 +6,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"reflect"
-	"slices"
-	"sync"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
-
-	"github.com/gormcrypt/gormcrypt/internal/sqltext"
 )
 
 // The read gate sees results where they come in: between GORM and its
@@ -25,6 +21,8 @@ type openingPool struct {
 	gorm.ConnPool
 	plugin *Plugin
 	stmt   *gorm.Statement
+	// writes says that the destination is what the program writes.
+	writes bool
 }
 
 // enterPool puts an openingPool in front of the statement's pool, unless its
@@ -38,8 +36,12 @@ func (p *Plugin) enterPool(db *gorm.DB) {
 // enterWritePool is enterPool for statements that have a result only if they ask
 // for it.
 func (p *Plugin) enterWritePool(db *gorm.DB) {
-	if _, ok := db.Statement.Clauses["RETURNING"]; ok {
-		p.enterPool(db)
+	if _, ok := db.Statement.Clauses["RETURNING"]; !ok {
+		return
+	}
+	p.enterPool(db)
+	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
+		pool.writes = true
 	}
 }
 
@@ -53,7 +55,7 @@ func (p *Plugin) enterRowPool(db *gorm.DB) {
 
 func (p *Plugin) putPool(db *gorm.DB) {
 	if _, there := db.Statement.ConnPool.(*openingPool); !there && db.Error == nil && !db.DryRun && !p.tables.empty() {
-		db.Statement.ConnPool = &openingPool{db.Statement.ConnPool, p, db.Statement}
+		db.Statement.ConnPool = &openingPool{ConnPool: db.Statement.ConnPool, plugin: p, stmt: db.Statement}
 	}
 }
 
@@ -80,7 +82,7 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 	if err != nil || columns == nil {
 		return rows, err
 	}
-	opened, err := openRows(o.stmt, rows, columns)
+	opened, err := openRows(o.stmt, rows, columns, o.writes)
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
@@ -170,97 +172,4 @@ func (p *Plugin) resultOf(stmt *gorm.Statement, query string) ([]resultColumn, e
 		return nil, read.err
 	}
 	return read.columns, nil
-}
-
-// readKey is what the meaning of a statement's text depends on.
-type readKey struct {
-	query string
-	table string
-	model *modelPolicy
-}
-
-// readStatement is what was read of it.
-type readStatement struct {
-	statements []*sqltext.Statement
-	understood bool
-	// touches says that the text names a table with encrypted columns, or may.
-	touches bool
-	// columns are those of the result, nil if none of them is encrypted.
-	columns []resultColumn
-	// err says why the result cannot be opened.
-	err error
-}
-
-// statements remembers what was read, for programs that send the same texts
-// again and again. It starts anew when it is full, and when a model is added.
-type statements struct {
-	mu      sync.RWMutex
-	read    map[readKey]*readStatement
-	changes int64
-}
-
-const maxStatements = 2048
-
-func (p *Plugin) read(stmt *gorm.Statement, query string) *readStatement {
-	key := readKey{query, stmt.Table, p.rowModel(stmt)}
-	changes := p.tables.changes.Load()
-	p.statements.mu.RLock()
-	read, current := p.statements.read[key], p.statements.changes == changes
-	p.statements.mu.RUnlock()
-	if read != nil && current {
-		return read
-	}
-	read = p.readText(stmt, query)
-	p.statements.mu.Lock()
-	defer p.statements.mu.Unlock()
-	if len(p.statements.read) >= maxStatements || p.statements.read == nil || p.statements.changes != changes {
-		p.statements.read, p.statements.changes = map[readKey]*readStatement{}, changes
-	}
-	p.statements.read[key] = read
-	return read
-}
-
-func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
-	read := &readStatement{}
-	resolver := &resolver{plugin: p, ownTable: fold(stmt.Table)}
-	if m := p.rowModel(stmt); m != nil && len(m.byField) > 0 {
-		resolver.own = modelPolicies{m}
-	}
-	read.touches = resolver.touches(query)
-	if !read.touches {
-		return read
-	}
-	read.statements, read.understood = sqltext.Parse(query)
-	if !read.understood || len(read.statements) != 1 {
-		read.columns = []resultColumn{{star: []resultSource{{unknown: true}}}}
-		return read
-	}
-	var columns []resultColumn
-	columns, read.err = resolver.result(read.statements[0], nil)
-	for _, column := range columns {
-		if column.policy != nil || column.unknown || slices.ContainsFunc(column.star, func(s resultSource) bool { return s.encrypted() }) {
-			read.columns = columns
-		}
-	}
-	return read
-}
-
-// touches reports whether a statement names a table with encrypted columns.
-// Every name counts, wherever it stands, and text in quotes too: SQLite takes
-// that for a name.
-func (r *resolver) touches(query string) bool {
-	for token := range sqltext.Tokens(query) {
-		name := token.Text
-		switch token.Kind {
-		case sqltext.Word, sqltext.QuotedName:
-		case sqltext.String:
-			name = name[1 : len(name)-min(1, len(name)-1)]
-		default:
-			continue
-		}
-		if len(r.own) > 0 && fold(name) == r.ownTable || len(r.plugin.tables.named(name)) > 0 {
-			return true
-		}
-	}
-	return false
 }

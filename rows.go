@@ -42,7 +42,10 @@ type openedRows struct {
 	maps    mapFixes
 	err     error
 	told    bool // err was returned by Next
-	close   func() error
+	// keep says that the destination is not emptied on an error: it is what the
+	// program wrote.
+	keep  bool
+	close func() error
 }
 
 // target is where a column goes.
@@ -62,7 +65,7 @@ type opened struct{ value any }
 
 // openRows returns the rows of a statement's result, opened. The statement's
 // destination says for what.
-func openRows(stmt *gorm.Statement, rows *sql.Rows, columns []resultColumn) (*sql.Rows, error) {
+func openRows(stmt *gorm.Statement, rows *sql.Rows, columns []resultColumn, keep bool) (*sql.Rows, error) {
 	names, err := rows.Columns()
 	if err != nil {
 		return nil, err
@@ -71,7 +74,7 @@ func openRows(stmt *gorm.Statement, rows *sql.Rows, columns []resultColumn) (*sq
 	if err != nil {
 		return nil, err
 	}
-	o := &openedRows{rows: rows, stmt: stmt, columns: names, origins: matchColumns(columns, names), types: types, values: make([]any, len(names))}
+	o := &openedRows{rows: rows, stmt: stmt, columns: names, origins: matchColumns(columns, names), types: types, keep: keep, values: make([]any, len(names))}
 	for i := range o.values {
 		o.into = append(o.into, &o.values[i])
 	}
@@ -379,10 +382,12 @@ func (o *openedRows) Close() error {
 		return err
 	}
 	result := o.stmt.ReflectValue
-	if result.IsValid() && result.CanSet() && result.Type() != reflect.TypeFor[*sql.Rows]() {
+	if !o.keep && result.IsValid() && result.CanSet() && result.Type() != reflect.TypeFor[*sql.Rows]() {
 		result.SetZero()
 	}
-	o.maps.discard(o.columns)
+	if !o.keep {
+		o.maps.discard(o.columns)
+	}
 	o.stmt.RowsAffected = 0
 	if o.told {
 		return err
