@@ -41,14 +41,15 @@ type resultSource struct {
 	unknown bool
 }
 
-// column returns the origin of a column of the table.
+// column returns the origin of a column of the table, if the table is known to
+// have it.
 func (s *resultSource) column(name string) (from origin, ok bool) {
 	switch {
 	case s.unknown:
 		return origin{unknown: true}, true
 	case s.derived == nil:
 		policy := s.models.column(name)
-		return origin{policy: policy, table: s.name, column: name}, policy != nil
+		return origin{policy: policy, table: s.name, column: name}, policy != nil || s.models.have(name)
 	}
 	for _, column := range s.derived {
 		if column.star != nil {
@@ -129,25 +130,36 @@ func (r *resolver) result(s *sqltext.Statement, outer *scope) ([]resultColumn, e
 		if err != nil {
 			return nil, err
 		}
-		columns = merge(columns, more)
+		if columns, err = merge(columns, more); err != nil {
+			return nil, err
+		}
 	}
 	return columns, nil
 }
 
-// merge returns the columns of a UNION.
-func merge(first, second []resultColumn) []resultColumn {
+// merge returns the columns of a UNION. It returns an error where ciphertext of one
+// column would come among values of another.
+func merge(first, second []resultColumn) ([]resultColumn, error) {
 	merged := slices.Clone(first)
 	for i := range merged {
-		same := len(first) == len(second) && first[i].star == nil && second[i].star == nil &&
-			first[i].policy == second[i].policy && first[i].unknown == second[i].unknown
-		if !same {
-			merged[i] = resultColumn{name: first[i].name, origin: origin{unknown: true}}
-			if first[i].star != nil { // of as many columns as there are
-				merged[i].star = []resultSource{{unknown: true}}
+		other := resultColumn{origin: origin{unknown: true}}
+		if len(first) == len(second) {
+			other = second[i]
+		}
+		if first[i].star == nil && other.star == nil && first[i].policy == other.policy && first[i].unknown == other.unknown {
+			continue
+		}
+		for _, side := range []resultColumn{first[i], other} {
+			if side.policy != nil {
+				return nil, notComputable(side.policy, "in a UNION with another column")
 			}
 		}
+		merged[i] = resultColumn{name: first[i].name, origin: origin{unknown: true}}
+		if first[i].star != nil { // of as many columns as there are
+			merged[i].star = []resultSource{{unknown: true}}
+		}
 	}
-	return merged
+	return merged, nil
 }
 
 func (r *resolver) scope(s *sqltext.Statement, outer *scope) (*scope, error) {
@@ -282,7 +294,7 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope) (unknown bo
 		}
 		from := inside.column(table, token.Text)
 		if from.policy != nil && !isNullTest(tokens, i, before) {
-			return true, notQueryable(from.policy, "an expression")
+			return true, notComputable(from.policy, "in an expression")
 		}
 		if whole := inside.row(table, token.Text); whole != nil {
 			return true, wholeRow(whole)
@@ -309,6 +321,11 @@ func isNullTest(tokens []sqltext.Token, i, before int) bool {
 	is := func(j int, words ...string) bool { return j < len(tokens) && tokens[j].Is(words...) }
 	alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
 	return alone && (is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL")))
+}
+
+func notComputable(policy *policy, where string) error {
+	return &Error{Op: "query", Table: policy.column.Table, Column: policy.column.Column,
+		Err: fmt.Errorf("%w, nor does it come to anything %s; select the column by itself", ErrNotQueryable, where)}
 }
 
 func wholeRow(source *resultSource) error {

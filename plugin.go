@@ -233,6 +233,10 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 func (p *Plugin) checkModels(db *gorm.DB) {
 	stmt := db.Statement
 	if db.Error != nil {
+		if errors.Is(db.Error, schema.ErrUnsupportedDataType) && structType(stmt.Model) == nil { // GORM quotes what is in it
+			db.Error = fmt.Errorf("gormcrypt: %w: a %T does not say its table; give it by db.Model or db.Table", schema.ErrUnsupportedDataType, stmt.Model)
+			return
+		}
 		if _, known := p.models.Load(stmt.Schema); known || !isUnlisted(stmt.Model, db.Error) {
 			return
 		}

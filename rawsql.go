@@ -346,7 +346,7 @@ func (h *handWritten) checkUnread() error {
 		if token.Is("INSERT", "REPLACE", "MERGE", "COPY") { // which need not name columns
 			policy = h.anyWritten()
 		}
-		if policy != nil {
+		if policy != nil && found == nil {
 			found = policy
 		}
 	}

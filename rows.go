@@ -11,13 +11,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 	"gorm.io/gorm/utils"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
-	"github.com/gormcrypt/gormcrypt/encryptedtype"
 )
 
 // The read gate for everything that is not a field of the model: maps, single
@@ -52,7 +52,8 @@ type openedRows struct {
 type target struct {
 	// field is the encrypted field of a model or of another listed struct.
 	field *schema.Field
-	// goType is that of a value of package encryptedtype.
+	// goType is what the value goes into otherwise, without pointers. It is nil
+	// if that takes any, or is left to another serializer.
 	goType reflect.Type
 	// toMap says that the value goes into a map.
 	toMap bool
@@ -192,7 +193,7 @@ func (o *openedRows) open(i int, stored any) (any, error) {
 		return nil, err
 	}
 	fresh := reflect.New(policy.inner)
-	if _, ok := fresh.Interface().(sql.Scanner); ok && !to.toMap && to.field == nil {
+	if policy.inner != timeType && fresh.Type().Implements(scannerType) && !to.toMap && to.field == nil {
 		// What its driver.Valuer gave is what its like can scan.
 		fresh = reflect.New(reflect.TypeFor[any]())
 	}
@@ -205,10 +206,14 @@ func (o *openedRows) open(i int, stored any) (any, error) {
 		return opened{value}, nil
 	case to.toMap:
 		return policy.fieldValue(value)
-	case to.goType != nil:
-		return hold(to.goType, value)
+	case to.goType == nil:
+		return value, nil
 	}
-	return value, nil
+	fitting, err := fit(value, to.goType)
+	if err != nil {
+		return nil, policy.openError(err)
+	}
+	return fitting, nil
 }
 
 // fieldValue returns a plaintext as the policy's field holds it.
@@ -216,20 +221,6 @@ func (p *policy) fieldValue(plaintext any) (any, error) {
 	target := reflect.New(p.field.FieldType).Elem()
 	err := p.assign(target, plaintext)
 	return target.Interface(), err
-}
-
-// hold returns a value of a type of package encryptedtype.
-func hold(t reflect.Type, plaintext any) (any, error) {
-	held := reflect.New(t)
-	err := held.Interface().(encryptedtype.Field).OpenWith(func(dst any) error {
-		inner, value := reflect.ValueOf(dst).Elem(), reflect.ValueOf(plaintext)
-		if !value.Type().ConvertibleTo(inner.Type()) || value.Kind() != inner.Kind() {
-			return fmt.Errorf("%w: a %s does not go into a %s", ErrType, value.Type(), t)
-		}
-		inner.Set(value.Convert(inner.Type()))
-		return nil
-	})
-	return held.Elem().Interface(), err
 }
 
 // checkUnknown refuses ciphertext in a column of which it cannot be told where
@@ -310,41 +301,51 @@ func (o *openedRows) settle() {
 		}
 		return
 	}
-	t := reflect.TypeOf(stmt.Dest)
-	for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
-		if reflect.PointerTo(t).Implements(fieldType) {
-			break
-		}
-		t = t.Elem()
+	t := indirect(reflect.TypeOf(stmt.Dest))
+	if t != nil && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
+		t = indirect(t.Elem())
 	}
 	switch {
 	case t == nil || t.Kind() == reflect.Interface:
-	case reflect.PointerTo(t).Implements(fieldType):
+	case t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(scannerType) && t != timeType:
+		o.settleStruct()
+	default:
 		for i := range o.targets {
 			o.targets[i].goType = t
 		}
-	case t.Kind() == reflect.Struct:
-		parsed := &gorm.Statement{DB: stmt.DB}
-		if parsed.Parse(stmt.Dest) != nil {
-			return
-		}
-		for i, column := range o.columns {
-			if mapped, ok := stmt.ColumnMapping[column]; ok {
-				column = mapped
-			}
-			switch field := fieldOf(parsed.Schema, stmt, column); {
-			case field == nil:
-				o.targets[i].nowhere = len(o.columns) > 1 // one by itself may be a Scanner's
-			case isMarked(field):
-				o.targets[i].field = field
-			}
-		}
-	default:
 		o.zero = reflect.Zero(t).Interface()
 	}
 }
 
-var fieldType = reflect.TypeFor[encryptedtype.Field]()
+var timeType = reflect.TypeFor[time.Time]()
+
+func indirect(t reflect.Type) reflect.Type {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+// settleStruct is settle for the fields of a struct.
+func (o *openedRows) settleStruct() {
+	parsed := &gorm.Statement{DB: o.stmt.DB}
+	if parsed.Parse(o.stmt.Dest) != nil {
+		return
+	}
+	for i, column := range o.columns {
+		if mapped, ok := o.stmt.ColumnMapping[column]; ok {
+			column = mapped
+		}
+		switch field := fieldOf(parsed.Schema, o.stmt, column); {
+		case field == nil:
+			o.targets[i].nowhere = true
+		case isMarked(field):
+			o.targets[i].field = field
+		case field.Serializer == nil:
+			o.targets[i].goType = field.IndirectFieldType
+		}
+	}
+}
 
 // fieldOf returns the field that GORM scans a column into, or nil.
 func fieldOf(s *schema.Schema, stmt *gorm.Statement, column string) *schema.Field {

@@ -84,6 +84,16 @@ func (ms modelPolicies) column(name string) *policy {
 	return nil
 }
 
+// have reports whether one of the models has a column.
+func (ms modelPolicies) have(column string) bool {
+	for _, m := range ms {
+		if m.schema.FieldsByDBName[column] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // boundTo returns the policies of the columns that are bound to one.
 func (ms modelPolicies) boundTo(name string) []*policy {
 	for _, m := range ms {
