@@ -203,6 +203,7 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 	callbacks := db.Callback()
 	return errors.Join(
 		callbacks.Create().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Create().After("gormcrypt:models").Before("gorm:begin_transaction").Register("gormcrypt:rejected", checkRejected),
 		callbacks.Query().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Update().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Delete().Before("*").Register("gormcrypt:models", p.checkModels),
