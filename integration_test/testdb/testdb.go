@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -154,15 +155,27 @@ func (d Database) Open(t testing.TB, config *gorm.Config) *gorm.DB {
 	return db
 }
 
+// Driver is the name of its driver, for sql.Open.
+func (d Database) Driver() string {
+	if d.Name == "sqlite" {
+		return sqliteDriver
+	}
+	return "pgx"
+}
+
+// Dialector returns GORM's dialector over a pool of connections to it.
+func (d Database) Dialector(pool *sql.DB) gorm.Dialector {
+	if d.Name == "sqlite" {
+		return sqlite.New(sqlite.Config{Conn: pool})
+	}
+	return postgres.New(postgres.Config{Conn: pool})
+}
+
 // Plain opens the database with nothing but database/sql, past GORM and every
 // plugin.
 func (d Database) Plain(t testing.TB) *sql.DB {
 	t.Helper()
-	driver := "pgx"
-	if d.Name == "sqlite" {
-		driver = sqliteDriver
-	}
-	db, err := sql.Open(driver, d.DSN)
+	db, err := sql.Open(d.Driver(), d.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}

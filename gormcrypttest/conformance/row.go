@@ -1,0 +1,96 @@
+package conformance
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt"
+)
+
+// row is one path through GORM.
+type row struct {
+	// number is the row's place among all, from 1.
+	number int
+	// path is how a program takes it, in Markdown.
+	path string
+	// happens is what becomes of the values. Of a refusal it is what there is to
+	// say beside the error, if anything.
+	happens string
+	// refused is set if the path is refused, and never if it is not.
+	refused *refusal
+	// needs is what the dialect must have.
+	needs Feature
+	// alone says that no plugin may be registered meanwhile.
+	alone bool
+	run   func(c *check)
+}
+
+// refusal is an error that a program can test for.
+type refusal struct {
+	name string
+	is   []error
+}
+
+var (
+	errExpression   = &refusal{"ErrExpression", []error{gormcrypt.ErrExpression}}
+	errNotQueryable = &refusal{"ErrNotQueryable", []error{gormcrypt.ErrNotQueryable}}
+	errRawSQL       = &refusal{"ErrRawSQL", []error{pendingErrRawSQL, gormcrypt.ErrExpression}}
+	errUnsealed     = &refusal{"ErrUnsealed", []error{gormcrypt.ErrUnsealed}}
+	errType         = &refusal{"ErrType", []error{gormcrypt.ErrType}}
+	errNoTable      = &refusal{"schema.ErrUnsupportedDataType", []error{schema.ErrUnsupportedDataType}}
+	errModel        = &refusal{"ErrModel", []error{gormcrypt.ErrModel}}
+	errNoPrimary    = &refusal{"ErrNoPrimary", []error{gormcrypt.ErrNoPrimary}}
+)
+
+// matches reports whether an error is the one of the refusal.
+func (r *refusal) matches(err error) bool {
+	for _, target := range r.is {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// name is that of the row's subtest.
+func (r *row) name() string { return strings.ReplaceAll(r.path, "`", "") }
+
+// effect is what stands in the page.
+func (r *row) effect() string {
+	switch {
+	case r.refused == nil:
+		return r.happens
+	case r.happens == "":
+		return "refused, `" + r.refused.name + "`"
+	}
+	return "refused, `" + r.refused.name + "`: " + r.happens
+}
+
+// section is one table of the page.
+type section struct {
+	name string
+	rows []row
+}
+
+// sections are all rows, in the order of the page.
+var sections = number(
+	section{"Writes", slices.Concat(
+		createRows, updateRows, upsertRows, firstOrRows,
+	)},
+	section{"Reads", nil},
+)
+
+// number numbers the rows, for their secrets.
+func number(sections ...section) []section {
+	last := 0
+	for _, section := range sections {
+		for i := range section.rows {
+			last++
+			section.rows[i].number = last
+		}
+	}
+	return sections
+}
