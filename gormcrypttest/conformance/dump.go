@@ -103,10 +103,10 @@ func write(b *strings.Builder, v reflect.Value) {
 	}
 }
 
-// isKey reports whether a field is a primary or foreign key, or a time that GORM
-// sets.
+// isKey reports whether a field is one that GORM sets: a primary or foreign key,
+// or the time of a deletion.
 func isKey(field reflect.StructField) bool {
-	return strings.HasSuffix(field.Name, "ID") || field.Name == "DeletedAt"
+	return strings.HasSuffix(field.Name, "ID") || field.Name == "SubjectType" || field.Name == "DeletedAt"
 }
 
 func isStruct(t reflect.Type) bool {

@@ -78,7 +78,7 @@ type section struct {
 // sections are all rows, in the order of the page.
 var sections = number(
 	section{"Writes", slices.Concat(
-		createRows, updateRows, upsertRows, firstOrRows,
+		createRows, updateRows, upsertRows, firstOrRows, associationRows, hookRows,
 	)},
 	section{"Reads", nil},
 )
