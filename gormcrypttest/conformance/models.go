@@ -237,6 +237,12 @@ type marked struct {
 // TableName is that of customer.
 func (marked) TableName() string { return "customers" }
 
+// cityMarked calls encrypted what is plain in customers.
+type cityMarked struct {
+	ID   uint
+	City string `gorm:"serializer:encrypted"`
+}
+
 // option has what may be NULL, or of any type.
 type option struct {
 	ID     uint
@@ -254,7 +260,7 @@ func tables() []any {
 }
 
 // models are all structs with encrypted fields.
-func models() []any { return append(tables(), &marked{}) }
+func models() []any { return append(tables(), &marked{}, &cityMarked{}) }
 
 // owner has every kind of relation, each to a model with encrypted fields.
 type owner struct {

@@ -79,6 +79,7 @@ type section struct {
 var sections = number(
 	section{"Writes", slices.Concat(
 		createRows, updateRows, upsertRows, firstOrRows, associationRows, hookRows,
+		sessionRows, returningRows, expressionRows,
 	)},
 	section{"Reads", nil},
 )

@@ -34,6 +34,7 @@ package conformance
 import (
 	"database/sql"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,9 @@ func (s *suite) run(t *testing.T, r *row, result *Result) {
 	}
 	c := newCheck(t, r, p, s.keys)
 	defer func() {
+		if fault := recover(); fault != nil {
+			c.fail("run", "panic: %v\n%s", fault, debug.Stack())
+		}
 		c.finish()
 		p.clear(t)
 		result.Outcome, result.Reason = Passed, ""
