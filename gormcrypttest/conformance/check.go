@@ -41,7 +41,7 @@ type check struct {
 	frozen    []string // what the tables must hold in the end, if not nil
 	values    int      // how often values were compared
 	refusals  int
-	failed    map[string]bool
+	failed    map[string]int // how often each of the checks failed
 }
 
 // argument is a value of the caller's, and what it was.
@@ -51,7 +51,7 @@ type argument struct {
 }
 
 func newCheck(t *testing.T, r *row, p *place, keys *keyring.Keyring) *check {
-	c := &check{T: t, row: r, place: p, keys: keys, wire: gormcrypttest.NewSilentWire(t), failed: map[string]bool{}}
+	c := &check{T: t, row: r, place: p, keys: keys, wire: gormcrypttest.NewSilentWire(t), failed: map[string]int{}}
 	c.series = r.number
 	c.pool = c.wire.Open(p.Driver, p.DSN)
 	c.pool.SetMaxOpenConns(4)
@@ -103,11 +103,17 @@ func (c *check) heard(err error) {
 	}
 }
 
-// fail notes that one of the checks failed.
+// fail notes that one of the checks failed. What one path does wrong, it may do
+// many times; that is said only a few times.
 func (c *check) fail(check, format string, args ...any) {
 	c.Helper()
-	c.failed[check] = true
-	c.Errorf(check+": "+format, args...)
+	const enough = 6
+	switch c.failed[check]++; {
+	case c.failed[check] == enough:
+		c.Errorf("%s: and more", check)
+	case c.failed[check] < enough:
+		c.Errorf(check+": "+format, args...)
+	}
 }
 
 // failures names the checks that failed.

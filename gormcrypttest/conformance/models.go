@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
 )
@@ -416,3 +417,6 @@ func (v *visitor) BeforeDelete(tx *gorm.DB) error { return v.hook("BeforeDelete"
 
 // AfterDelete is a hook.
 func (v *visitor) AfterDelete(tx *gorm.DB) error { return v.hook("AfterDelete", tx) }
+
+func tableNamed(name string) clause.Table   { return clause.Table{Name: name} }
+func columnNamed(name string) clause.Column { return clause.Column{Name: name} }

@@ -32,17 +32,19 @@ type row struct {
 type refusal struct {
 	name string
 	is   []error
+	// or is for errors that no program can test for with errors.Is.
+	or func(error) bool
 }
 
 var (
-	errExpression   = &refusal{"ErrExpression", []error{gormcrypt.ErrExpression}}
-	errNotQueryable = &refusal{"ErrNotQueryable", []error{gormcrypt.ErrNotQueryable}}
-	errRawSQL       = &refusal{"ErrRawSQL", []error{pendingErrRawSQL, gormcrypt.ErrExpression}}
-	errUnsealed     = &refusal{"ErrUnsealed", []error{gormcrypt.ErrUnsealed}}
-	errType         = &refusal{"ErrType", []error{gormcrypt.ErrType}}
-	errNoTable      = &refusal{"schema.ErrUnsupportedDataType", []error{schema.ErrUnsupportedDataType}}
-	errModel        = &refusal{"ErrModel", []error{gormcrypt.ErrModel}}
-	errNoPrimary    = &refusal{"ErrNoPrimary", []error{gormcrypt.ErrNoPrimary}}
+	errExpression   = &refusal{name: "ErrExpression", is: []error{gormcrypt.ErrExpression}}
+	errNotQueryable = &refusal{name: "ErrNotQueryable", is: []error{gormcrypt.ErrNotQueryable}}
+	errRawSQL       = &refusal{name: "ErrRawSQL", is: []error{pendingErrRawSQL, gormcrypt.ErrExpression}}
+	errUnsealed     = &refusal{name: "ErrUnsealed", is: []error{gormcrypt.ErrUnsealed}}
+	errType         = &refusal{name: "ErrType", is: []error{gormcrypt.ErrType}}
+	errNoTable      = &refusal{name: "schema.ErrUnsupportedDataType", is: []error{schema.ErrUnsupportedDataType}}
+	errNoPlugin     = &refusal{name: "ErrNoPlugin`, or GORM's own `invalid serializer type encrypted", is: []error{gormcrypt.ErrNoPlugin}, or: noPlugin}
+	errModel        = &refusal{name: "ErrModel", is: []error{gormcrypt.ErrModel}}
 )
 
 // matches reports whether an error is the one of the refusal.
@@ -52,7 +54,7 @@ func (r *refusal) matches(err error) bool {
 			return true
 		}
 	}
-	return false
+	return r.or != nil && r.or(err)
 }
 
 // name is that of the row's subtest.
@@ -79,7 +81,8 @@ type section struct {
 var sections = number(
 	section{"Writes", slices.Concat(
 		createRows, updateRows, upsertRows, firstOrRows, associationRows, hookRows,
-		sessionRows, returningRows, expressionRows,
+		sessionRows, returningRows, expressionRows, rawSQLRows, valueRows,
+		modelRows, lossRows,
 	)},
 	section{"Reads", nil},
 )

@@ -144,10 +144,6 @@ func (s *suite) run(t *testing.T, r *row, result *Result) {
 		result.Outcome, result.Reason = Lacking, reason
 		return
 	}
-	if r.alone {
-		registering.Lock()
-		defer registering.Unlock()
-	}
 	c := newCheck(t, r, p, s.keys)
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -160,6 +156,10 @@ func (s *suite) run(t *testing.T, r *row, result *Result) {
 			result.Outcome, result.Reason = Failed, c.failures()
 		}
 	}()
+	if r.alone {
+		registering.Lock()
+		defer registering.Unlock()
+	}
 	r.run(c)
 }
 

@@ -95,16 +95,13 @@ var sessionRows = []row{
 		ada := c.existing("ada")
 		undo := errors.New("undo")
 		err := c.db.Transaction(func(tx *gorm.DB) error {
-			c.must(tx.Model(ada).Updates(map[string]any{"email": c.text()}).Error)
+			c.must(tx.Model(&customer{ID: ada.ID}).Updates(map[string]any{"email": c.text()}).Error)
 			c.must(tx.Create(c.customer("bob")).Error)
 			return undo
 		})
 		if !errors.Is(err, undo) {
 			c.fail("run", "the error is %v", err)
 		}
-		var got customer
-		c.must(c.fresh().First(&got).Error)
-		ada.Email = got.Email // of the model in memory, which was set
 		expect(c, ada)
 	}},
 	{path: "`Transaction(func)` in a transaction", happens: sealed, needs: SavePoints, run: func(c *check) {
