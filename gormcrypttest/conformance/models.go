@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"reflect"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -261,7 +262,7 @@ func tables() []any {
 }
 
 // models are all structs with encrypted fields.
-func models() []any { return append(tables(), &marked{}, &cityMarked{}) }
+func models() []any { return slices.Concat(tables(), []any{&marked{}, &cityMarked{}}, resultModels()) }
 
 // owner has every kind of relation, each to a model with encrypted fields.
 type owner struct {

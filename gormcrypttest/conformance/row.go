@@ -37,14 +37,15 @@ type refusal struct {
 }
 
 var (
-	errExpression   = &refusal{name: "ErrExpression", is: []error{gormcrypt.ErrExpression}}
-	errNotQueryable = &refusal{name: "ErrNotQueryable", is: []error{gormcrypt.ErrNotQueryable}}
-	errRawSQL       = &refusal{name: "ErrRawSQL", is: []error{pendingErrRawSQL, gormcrypt.ErrExpression}}
-	errUnsealed     = &refusal{name: "ErrUnsealed", is: []error{gormcrypt.ErrUnsealed}}
-	errType         = &refusal{name: "ErrType", is: []error{gormcrypt.ErrType}}
-	errNoTable      = &refusal{name: "schema.ErrUnsupportedDataType", is: []error{schema.ErrUnsupportedDataType}}
-	errNoPlugin     = &refusal{name: "ErrNoPlugin`, or GORM's own `invalid serializer type encrypted", is: []error{gormcrypt.ErrNoPlugin}, or: noPlugin}
-	errModel        = &refusal{name: "ErrModel", is: []error{gormcrypt.ErrModel}}
+	errExpression     = &refusal{name: "ErrExpression", is: []error{gormcrypt.ErrExpression}}
+	errNotQueryable   = &refusal{name: "ErrNotQueryable", is: []error{gormcrypt.ErrNotQueryable}}
+	errRawSQL         = &refusal{name: "ErrRawSQL", is: []error{pendingErrRawSQL, gormcrypt.ErrExpression}}
+	errAuthentication = &refusal{name: "ErrAuthentication", is: []error{gormcrypt.ErrAuthentication}}
+	errUnsealed       = &refusal{name: "ErrUnsealed", is: []error{gormcrypt.ErrUnsealed}}
+	errType           = &refusal{name: "ErrType", is: []error{gormcrypt.ErrType}}
+	errNoTable        = &refusal{name: "schema.ErrUnsupportedDataType", is: []error{schema.ErrUnsupportedDataType}}
+	errNoPlugin       = &refusal{name: "ErrNoPlugin`, or GORM's own `invalid serializer type encrypted", is: []error{gormcrypt.ErrNoPlugin}, or: noPlugin}
+	errModel          = &refusal{name: "ErrModel", is: []error{gormcrypt.ErrModel}}
 )
 
 // matches reports whether an error is the one of the refusal.
@@ -84,7 +85,9 @@ var sections = number(
 		sessionRows, returningRows, expressionRows, rawSQLRows, valueRows,
 		modelRows, lossRows,
 	)},
-	section{"Reads", nil},
+	section{"Reads", slices.Concat(
+		modelReads, relationReads, structReads, mapReads, valueReads, sqlReads, failureReads,
+	)},
 )
 
 // number numbers the rows, for their secrets.

@@ -329,6 +329,16 @@ var rawSQLRows = []row{
 			c.refuses("customers", "email", func() error { return c.db.Exec(statement, c.text()).Error })
 		}
 	}},
+	{path: "Plain `database/sql`, with values of `encryptedtype`, after `SetDefault`", happens: "sealed; opens in columns of such types", run: func(c *check) {
+		db, ada := c.underDefault()
+		ada.APIKey, ada.Quota = typed(c.text()).(encryptedString), typed(c.number()).(encryptedInt)
+		args := []any{ada.APIKey, ada.Quota}
+		const statement = "UPDATE customers SET api_key = ?, quota = ?"
+		inDialect := db.Session(&gorm.Session{DryRun: true}).Exec(statement, args...).Statement.SQL.String() // its placeholders
+		_, err := c.pool.Exec(inDialect, args...)
+		c.must(err)
+		expect(c, ada)
+	}},
 	{path: "`Exec` of SQL that writes no encrypted column", happens: "passes untouched", run: func(c *check) {
 		ada := c.existing("ada")
 		c.execute("CREATE TABLE leads (name text, email text)")
