@@ -52,7 +52,7 @@ type argument struct {
 
 func newCheck(t *testing.T, r *row, p *place, keys *keyring.Keyring) *check {
 	c := &check{T: t, row: r, place: p, keys: keys, wire: gormcrypttest.NewSilentWire(t), failed: map[string]int{}}
-	c.series = r.number
+	c.series, c.watch = r.number, func(markers ...string) { c.wire.Secret(markers...) }
 	c.pool = c.wire.Open(p.Driver, p.DSN)
 	c.pool.SetMaxOpenConns(4)
 	c.db = c.handle(keys)

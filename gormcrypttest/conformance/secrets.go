@@ -14,6 +14,14 @@ type secrets struct {
 	series int // of the row
 	last   int
 	known  []string
+	// watch is told of every marker before its value is handed out.
+	watch func(markers ...string)
+}
+
+// mark notes markers.
+func (s *secrets) mark(markers ...string) {
+	s.known = append(s.known, markers...)
+	s.watch(markers...)
 }
 
 // number returns a number that is a marker, and fits a uint32.
@@ -21,7 +29,7 @@ func (s *secrets) number() int64 {
 	s.last++
 	n := 42_0000_0000 + int64(s.series)*10_000 + int64(s.last)
 	digits := strconv.FormatInt(n, 10)
-	s.known = append(s.known, digits, digits[:1]+"."+digits[1:]) // as fmt writes large floats
+	s.mark(digits, digits[:1]+"."+digits[1:]) // as fmt writes large floats
 	return n
 }
 
@@ -39,7 +47,7 @@ func (s *secrets) float() float64 { return float64(s.number()) + 0.25 }
 func (s *secrets) moment() time.Time {
 	n := s.number()
 	moment := time.Date(4242, 4, 24, 12, 0, int(n%3600), int(n%1_000_000_000), time.FixedZone("", 5*3600+1800))
-	s.known = append(s.known, "4242-04-24", strconv.FormatInt(moment.Unix(), 10))
+	s.mark("4242-04-24", strconv.FormatInt(moment.Unix(), 10))
 	return moment
 }
 
