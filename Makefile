@@ -17,7 +17,7 @@ BENCHTIME ?= 5s
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: ## all tests, on SQLite and PostgreSQL, with the race detector
@@ -26,6 +26,10 @@ ifneq ($(CGO),1)
 endif
 	go test $(RACE) ./...
 	cd integration_test && go test $(RACE)
+
+.PHONY: test-container
+test-container: ## the integration tests on PostgreSQL in a container; as root it starts Docker
+	integration_test/container/test.sh $(RACE)
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck, on every module

@@ -211,6 +211,9 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 // column: GORM fills a row from left to right, and the order in the table is
 // nobody's to rely on. The clause holds a list of columns.
 func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
+	if !p.tables.bound.Load() {
+		return c
+	}
 	selected := c.Expression.(clause.Select)
 	m := p.rowModel(stmt)
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)

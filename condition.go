@@ -22,7 +22,9 @@ import (
 // checkWhere reads the conditions of a statement.
 func (p *Plugin) checkWhere(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	if where, ok := c.Expression.(clause.Where); ok {
-		c.Expression = p.checkConditions(stmt, where)
+		if checked, changed := p.checkConditions(stmt, where.Exprs); changed {
+			c.Expression = clause.Where{Exprs: checked}
+		}
 	}
 	return c
 }
@@ -34,7 +36,9 @@ func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause 
 		return c
 	}
 	if expr := stmt.TableExpr; expr != nil && len(expr.Vars) > 0 {
-		if err := p.conditions(stmt).text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
+		conditions := p.conditions(stmt)
+		conditions.derived = true
+		if err := conditions.text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
 			refusal := refusedExpr(err)
 			stmt.TableExpr = &refusal
 		}
@@ -45,9 +49,9 @@ func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause 
 	joins := make([]clause.Join, len(from.Joins))
 	for i, join := range from.Joins {
 		joins[i] = join
-		joins[i].ON = p.checkConditions(stmt, join.ON)
+		joins[i].ON.Exprs, _ = p.checkConditions(stmt, join.ON.Exprs)
 		if join.Expression != nil {
-			joins[i].Expression = p.checkConditions(stmt, clause.Where{Exprs: []clause.Expression{join.Expression}}).Exprs[0]
+			joins[i].Expression = p.checkCondition(stmt, join.Expression)
 		}
 	}
 	from.Joins = joins
@@ -72,7 +76,7 @@ func (p *Plugin) checkGroupBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 			break
 		}
 	}
-	group.Having = p.checkConditions(stmt, clause.Where{Exprs: group.Having}).Exprs
+	group.Having, _ = p.checkConditions(stmt, group.Having)
 	c.Expression = group
 	return c
 }
@@ -83,9 +87,11 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 	if !ok || p.tables.empty() {
 		return c
 	}
-	conditions := p.conditions(stmt)
 	for _, column := range order.Columns {
-		policy, err := conditions.column(column.Column)
+		if p.isHarmlessColumn(column.Column) {
+			continue
+		}
+		policy, err := p.conditions(stmt).column(column.Column)
 		if err == nil && policy != nil {
 			err = notQueryable(policy, "ORDER BY")
 		}
@@ -95,7 +101,7 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 		}
 	}
 	if order.Expression != nil {
-		order.Expression = p.checkConditions(stmt, clause.Where{Exprs: []clause.Expression{order.Expression}}).Exprs[0]
+		order.Expression = p.checkCondition(stmt, order.Expression)
 		c.Expression = order
 	}
 	return c
@@ -127,7 +133,9 @@ func (p *Plugin) checkSelectText(stmt *gorm.Statement, expr clause.Expression, s
 	if len(vars) == 0 || p.tables.empty() || isCount(sql) {
 		return expr
 	}
-	if err := p.conditions(stmt).list(sql, vars); p.refuse(stmt, err) {
+	conditions := p.conditions(stmt)
+	conditions.derived = true
+	if err := conditions.list(sql, vars); p.refuse(stmt, err) {
 		return refusedExpr(err)
 	}
 	return expr
@@ -139,23 +147,33 @@ func refusedExpr(err error) clause.Expr {
 	return clause.Expr{SQL: "1 = ?", Vars: []any{refused{err}}}
 }
 
-// checkConditions returns the conditions as they are, or has the statement
-// fail and returns conditions that no driver accepts.
-func (p *Plugin) checkConditions(stmt *gorm.Statement, where clause.Where) clause.Where {
-	if len(where.Exprs) == 0 || p.tables.empty() {
-		return where
+// checkConditions returns the conditions as they are, or others that mean the
+// same, or has the statement fail and returns what no driver accepts. It reports
+// whether they are others.
+func (p *Plugin) checkConditions(stmt *gorm.Statement, exprs []clause.Expression) (checked []clause.Expression, changed bool) {
+	if len(exprs) == 0 || p.tables.empty() || p.areHarmless(exprs) {
+		return exprs, false
 	}
-	checked, err := p.conditions(stmt).all(where.Exprs)
+	checked, changed, err := p.conditions(stmt).all(exprs)
 	if p.refuse(stmt, err) {
-		checked = []clause.Expression{refusedExpr(err)}
+		return []clause.Expression{refusedExpr(err)}, true
 	}
-	return clause.Where{Exprs: checked}
+	return checked, changed
+}
+
+// checkCondition is checkConditions for one.
+func (p *Plugin) checkCondition(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	checked, _ := p.checkConditions(stmt, []clause.Expression{expr})
+	return checked[0]
 }
 
 // conditions walks through the conditions of one statement.
 type conditions struct {
 	plugin *Plugin
 	stmt   *gorm.Statement
+	// derived says that subqueries stand where a table or an item of a select list
+	// may.
+	derived bool
 	// read are the sources of the statement, once they were needed.
 	read *sources
 }
@@ -181,61 +199,76 @@ func (c *conditions) named(qualifier, name string) *policy {
 	return c.sources().column(qualifier, name)
 }
 
-func (c *conditions) all(exprs []clause.Expression) ([]clause.Expression, error) {
-	checked := make([]clause.Expression, len(exprs))
+// all reads conditions. It returns the same ones unless it changes any.
+func (c *conditions) all(exprs []clause.Expression) (checked []clause.Expression, changed bool, err error) {
+	checked = exprs
 	for i, expr := range exprs {
-		var err error
-		if checked[i], err = c.one(expr); err != nil {
-			return nil, err
+		other, err := c.one(expr)
+		if err != nil {
+			return nil, false, err
 		}
+		if other == nil {
+			continue
+		}
+		if !changed {
+			checked, changed = slices.Clone(exprs), true
+		}
+		checked[i] = other
 	}
-	return checked, nil
+	return checked, changed, nil
 }
 
+// one reads a condition. It returns another one to take its place, or nil.
 func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 	switch e := expr.(type) {
 	case clause.Eq:
-		null, err := c.comparison(e.Column, "=", e.Value)
-		if null {
-			e.Value = nil
+		if null, err := c.comparison(e.Column, "=", e.Value); err != nil || !null {
+			return nil, err
 		}
-		return e, err
+		e.Value = nil
+		return e, nil
 	case clause.Neq:
-		null, err := c.comparison(e.Column, "<>", e.Value)
-		if null {
-			e.Value = nil
+		if null, err := c.comparison(e.Column, "<>", e.Value); err != nil || !null {
+			return nil, err
 		}
-		return e, err
+		e.Value = nil
+		return e, nil
 	case clause.Gt:
-		return e, c.order(e.Column, ">", e.Value)
+		return nil, c.order(e.Column, ">", e.Value)
 	case clause.Gte:
-		return e, c.order(e.Column, ">=", e.Value)
+		return nil, c.order(e.Column, ">=", e.Value)
 	case clause.Lt:
-		return e, c.order(e.Column, "<", e.Value)
+		return nil, c.order(e.Column, "<", e.Value)
 	case clause.Lte:
-		return e, c.order(e.Column, "<=", e.Value)
+		return nil, c.order(e.Column, "<=", e.Value)
 	case clause.Like:
-		return e, c.order(e.Column, "LIKE", e.Value)
+		return nil, c.order(e.Column, "LIKE", e.Value)
 	case clause.IN:
-		return e, c.order(e.Column, "IN", e.Values...)
+		return nil, c.order(e.Column, "IN", e.Values...)
 	case clause.AndConditions:
-		exprs, err := c.all(e.Exprs)
-		return clause.AndConditions{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.AndConditions{Exprs: exprs}, err
+		}
 	case clause.OrConditions:
-		exprs, err := c.all(e.Exprs)
-		return clause.OrConditions{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.OrConditions{Exprs: exprs}, err
+		}
 	case clause.NotConditions:
-		exprs, err := c.all(e.Exprs)
-		return clause.NotConditions{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.NotConditions{Exprs: exprs}, err
+		}
 	case clause.Where:
-		exprs, err := c.all(e.Exprs)
-		return clause.Where{Exprs: exprs}, err
+		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
+			return clause.Where{Exprs: exprs}, err
+		}
 	case clause.Expr:
-		return e, c.text(e.SQL, e.Vars)
+		return nil, c.text(e.SQL, e.Vars)
 	case clause.NamedExpr:
-		return e, c.text(e.SQL, e.Vars)
+		return nil, c.text(e.SQL, e.Vars)
+	default:
+		return nil, c.unknown(expr)
 	}
-	return expr, c.unknown(expr)
+	return nil, nil
 }
 
 // comparison refuses an equality on an encrypted column, unless it is with
@@ -243,7 +276,7 @@ func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 func (c *conditions) comparison(column any, operator string, value any) (null bool, err error) {
 	policy, err := c.column(column)
 	if policy == nil || err != nil {
-		return false, errors.Join(err, c.values([]any{value}))
+		return false, errors.Join(err, c.value(value))
 	}
 	plaintext, err := policy.plaintext(c.stmt.Context, value)
 	if err == nil {
@@ -318,7 +351,18 @@ func cutLast(s string) (before, after string, ok bool) {
 // text reads a condition that the program wrote as SQL. An encrypted column may
 // be compared with NULL in it, and nothing else.
 func (c *conditions) text(sql string, vars []any) error {
-	tokens := slices.Collect(sqltext.Tokens(sql))
+	if c.plugin.harmless.has(&c.plugin.tables, sql) {
+		return c.values(vars)
+	}
+	sources := sync.OnceValue(func() *sources { return c.sources().with(sql) })
+	if err := c.tokens(slices.Collect(sqltext.Tokens(sql)), sources); err != nil {
+		return err
+	}
+	return c.values(vars)
+}
+
+// tokens reads a condition of a statement with these sources.
+func (c *conditions) tokens(tokens []sqltext.Token, sources func() *sources) error {
 	at := func(i int) sqltext.Token {
 		if i < 0 || i >= len(tokens) {
 			return sqltext.Token{}
@@ -328,7 +372,6 @@ func (c *conditions) text(sql string, vars []any) error {
 	is := func(i int, words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(at(i).Text, word) })
 	}
-	sources := sync.OnceValue(func() *sources { return c.sources().with(sql) })
 	for i, token := range tokens {
 		qualified := is(i-1, ".")
 		switch {
@@ -337,34 +380,35 @@ func (c *conditions) text(sql string, vars []any) error {
 			is(i, "NATURAL") && is(i+1, "JOIN", "LEFT", "RIGHT", "FULL", "INNER") && sources().encrypted():
 			return &Error{Op: "query", Err: fmt.Errorf("%w, as a nested comment, a U& name or a natural join might have it do; write the condition without it", ErrNotQueryable)}
 		case token.Kind == sqltext.String && qualified: // SQLite takes it for a name
-		case !isName(token):
+		case !token.IsName():
 			continue
-		case !c.plugin.tables.mayBe(strings.Trim(token.Text, "'")):
+		case !c.plugin.tables.mayBe(trimQuotes(token.Text)):
 			continue
-		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, ":") && is(i-2, ":"):
+		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, "::"):
 			continue // the name of a table, an alias, a type
 		case token.Kind == sqltext.Word && is(i+1, "(") && (!is(i+3, ")") || sources().tables[fold(at(i+2).Text)] == ""):
 			continue // a function; but column(table) is table.column to PostgreSQL
-		case sources().tables[fold(token.Text)] != "" && isName(at(i-1)):
+		case sources().tables[fold(token.Text)] != "" && at(i-1).IsName():
 			continue // an alias behind its table
 		}
 		qualifier, before := "", i-1
 		if qualified {
 			qualifier, before = at(i-2).Text, i-3
 		}
-		policy := sources().column(qualifier, strings.Trim(token.Text, "'"))
+		policy := sources().column(qualifier, trimQuotes(token.Text))
 		if policy == nil {
 			continue
 		}
-		// In "? = x IS NULL" it is the comparison that is tested.
-		alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
-		null := is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL"))
-		if !alone || !null {
+		if !isNullTest(tokens, i, before) {
 			return notQueryable(policy, "a condition")
 		}
 	}
-	return c.values(vars)
+	return nil
 }
+
+// trimQuotes returns the text of a string literal, which SQLite may take for a
+// name.
+func trimQuotes(text string) string { return strings.Trim(text, "'") }
 
 // isCount reports whether a select list counts rows, which ciphertext does as
 // well as plaintext.
@@ -434,6 +478,10 @@ func (c *conditions) value(v any) error {
 		return &Error{Op: "query", Table: field.Schema.Table, Column: field.DBName, Err: fmt.Errorf("%w: its value in a condition would find nothing; select by another column", ErrNotQueryable)}
 	}
 	switch v := v.(type) {
+	case Sealed:
+		return &Error{Op: "query", Table: v.policy.column.Table, Column: v.policy.column.Column, Err: fmt.Errorf("%w: its ciphertext in a condition would find nothing; select by another column", ErrNotQueryable)}
+	case *gorm.DB:
+		return c.subquery(v.Statement)
 	case sql.NamedArg:
 		return c.value(v.Value)
 	case map[string]any:
@@ -455,6 +503,44 @@ func (c *conditions) value(v any) error {
 		return err
 	}
 	return nil
+}
+
+// subquery refuses one that the program wrote as SQL, if that is refused, and in
+// a condition one of the values of an encrypted column. Its own conditions are
+// read when it is built.
+func (c *conditions) subquery(stmt *gorm.Statement) error {
+	if stmt.SQL.Len() > 0 {
+		query := stmt.SQL.String()
+		if _, err := c.plugin.handWritten(c.stmt, query, stmt.Vars); err != nil || c.derived {
+			return err
+		}
+		for _, column := range c.plugin.read(c.stmt, query).columns {
+			if column.policy != nil {
+				return notQueryable(column.policy, "a subquery of its values")
+			}
+		}
+		return nil
+	}
+	c.plugin.putPool(c.stmt.DB) // which sees if it is refused
+	selected := stmt.Selects
+	if list, ok := stmt.Clauses["SELECT"].Expression.(clause.Select); ok {
+		for _, column := range list.Columns {
+			selected = append(slices.Clip(selected), column.Name)
+		}
+	}
+	if c.derived || len(selected) != 1 || !c.plugin.tables.mayBe(selected[0]) {
+		return nil
+	}
+	parsed := &gorm.Statement{DB: stmt.DB, Table: stmt.Table, TableExpr: stmt.TableExpr, Clauses: stmt.Clauses}
+	if stmt.Model != nil {
+		_ = parsed.Parse(stmt.Model) // GORM says why not, when it builds it
+	}
+	inner := &conditions{plugin: c.plugin, stmt: parsed}
+	policy, err := inner.column(selected[0])
+	if policy != nil {
+		err = notQueryable(policy, "a subquery of its values")
+	}
+	return err
 }
 
 // unknown reads a condition of a type that is not GORM's own by the SQL that

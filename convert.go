@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
 )
 
 // convert makes a value what the policy's field would hold.
@@ -54,6 +56,9 @@ func convert(ctx context.Context, field *schema.Field, set func(context.Context,
 	}
 	if v.Type() == to {
 		return v.Interface(), nil
+	}
+	if inner, ok := encryptedtype.Plaintext(v.Interface()); ok {
+		return convert(ctx, field, set, to, inner)
 	}
 	if valuer, ok := v.Interface().(driver.Valuer); ok && !v.Type().AssignableTo(to) {
 		inner, err := valuer.Value()

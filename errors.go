@@ -47,6 +47,12 @@ var (
 	// ErrBinding: a value that a column is bound to is not known where the
 	// column is written or read, or it is changed without it.
 	ErrBinding = errors.New("the value that it is bound to")
+	// ErrUnknownOrigin: a result holds ciphertext in a column of which it cannot be
+	// told where it comes from, such as one of a view, and so not how to open it.
+	ErrUnknownOrigin = errors.New("the result has ciphertext in a column of which it cannot be told where it comes from; select the encrypted column by its name, from its table")
+	// ErrHandWritten: a statement that the program wrote as SQL has to do with an
+	// encrypted column, and cannot be read for certain.
+	ErrHandWritten = errors.New("hand-written SQL with an encrypted column, which cannot be read for certain; write it as a simple INSERT, UPDATE, DELETE or SELECT, or pass every value as one of gormcrypt.Seal")
 	// ErrNotQueryable: a condition on an encrypted column that the database
 	// cannot decide.
 	ErrNotQueryable = errors.New("an encrypted column cannot be compared by the database")

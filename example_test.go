@@ -145,8 +145,14 @@ func ExampleError() {
 		{AccountID: "b2", Email: "bob@example.org", Payout: "GB29 NWBK"},
 	})
 
-	// Somebody with access to the database has Bob's payouts go to Ada.
-	db.Exec("UPDATE customers SET payout = (SELECT payout FROM customers WHERE account_id = 'a1')")
+	// Somebody with access to the database has Bob's payouts go to Ada. Through
+	// the plugin that would be refused.
+	pool, err := db.DB()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	pool.Exec("UPDATE customers SET payout = (SELECT payout FROM customers WHERE account_id = 'a1')")
 
 	var bob Customer
 	err = db.First(&bob, "account_id = ?", "b2").Error
@@ -202,4 +208,69 @@ func ExampleModelError() {
 	fmt.Println(db.Use(gormcrypt.New(gormcrypt.Config{Keys: keys, Models: []any{&Employee{}}})))
 	// Output:
 	// gormcrypt: gormcrypt_test.Employee.Salary: its column has the type int, which cannot hold ciphertext; add type:text to its gorm tag
+}
+
+// Results open wherever they go: maps have values of the fields' types.
+func ExamplePlugin_results() {
+	keys, err := keyring.Generate()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db, closeDB := openExample(keys, &Customer{})
+	defer closeDB()
+	db.Create(&Customer{AccountID: "a1", Email: "ada@example.org"})
+
+	row := map[string]any{}
+	db.Model(&Customer{}).Select("account_id", "email").Take(&row)
+	fmt.Println(row)
+
+	var emails []string
+	db.Model(&Customer{}).Pluck("email", &emails)
+	fmt.Println(emails)
+
+	var contact struct{ Address string }
+	db.Raw("SELECT email AS address FROM customers").Scan(&contact)
+	fmt.Println(contact.Address)
+
+	err = db.Raw("SELECT lower(email) FROM customers").Scan(&emails).Error
+	fmt.Println(errors.Is(err, gormcrypt.ErrNotQueryable))
+	// Output:
+	// map[account_id:a1 email:ada@example.org]
+	// [ada@example.org]
+	// ada@example.org
+	// true
+}
+
+// Hand-written SQL is sealed where it can be read. Seal makes the argument for a
+// statement that cannot.
+func ExampleSeal() {
+	keys, err := keyring.Generate()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db, closeDB := openExample(keys, &Customer{})
+	defer closeDB()
+	db.Create(&Customer{AccountID: "a1", Email: "old@example.org"})
+
+	err = db.Exec("UPDATE customers SET email = ? WHERE account_id = ?", "new@example.org", "a1").Error
+	fmt.Println("sealed:", err)
+
+	err = db.Exec("UPDATE customers SET (email, phone) = (?, ?)", "new@example.org", nil).Error
+	fmt.Println("refused:", errors.Is(err, gormcrypt.ErrHandWritten))
+
+	email, err := gormcrypt.Seal(db, &Customer{}, "Email", "newer@example.org")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = db.Exec("UPDATE customers SET (email, phone) = (?, NULL)", email).Error
+	var read Customer
+	db.First(&read)
+	fmt.Println("sealed by hand:", err, read.Email)
+	// Output:
+	// sealed: <nil>
+	// refused: true
+	// sealed by hand: <nil> newer@example.org
 }

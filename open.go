@@ -39,9 +39,12 @@ func (serializer) Scan(ctx context.Context, field *schema.Field, row reflect.Val
 
 func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error {
 	target := p.field.ReflectValueOf(ctx, row)
-	if stored == nil {
+	switch stored := stored.(type) {
+	case nil:
 		target.SetZero()
 		return nil
+	case opened:
+		return p.assign(target, stored.value)
 	}
 	var bound []ciphertext.Bound
 	if len(p.bind) > 0 {
@@ -85,8 +88,7 @@ func (p *policy) openError(err error) error {
 // opened: GORM would hand it out with an empty field, which a Save would then
 // write.
 func discardOnError(db *gorm.DB) {
-	var failure *Error
-	if db.Error == nil || !errors.As(db.Error, &failure) || failure.Op != "open" {
+	if db.Error == nil || !isOpenError(db.Error) {
 		return
 	}
 	result := db.Statement.ReflectValue
@@ -94,4 +96,9 @@ func discardOnError(db *gorm.DB) {
 		result.SetZero()
 		db.RowsAffected = 0
 	}
+}
+
+func isOpenError(err error) bool {
+	var failure *Error
+	return errors.As(err, &failure) && failure.Op == "open"
 }

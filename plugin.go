@@ -50,6 +50,9 @@ type Plugin struct {
 	// tables holds the policies by folded table name, for statements that do
 	// not tell their model.
 	tables tables
+	// statements and harmless remember what was read in SQL texts.
+	statements statements
+	harmless   harmless
 }
 
 // New returns a plugin for one *gorm.DB, to be registered with db.Use. What is
@@ -200,10 +203,25 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 	callbacks := db.Callback()
 	return errors.Join(
 		callbacks.Create().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Create().After("gormcrypt:models").Before("gorm:begin_transaction").Register("gormcrypt:rejected", checkRejected),
 		callbacks.Query().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Update().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Delete().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Row().Before("*").Register("gormcrypt:models", p.checkModels),
+		callbacks.Raw().Before("gorm:raw").Register("gormcrypt:handwritten", p.checkHandWritten),
+		callbacks.Query().After("gormcrypt:models").Before("gorm:query").Register("gormcrypt:handwritten", p.checkHandWritten),
+		callbacks.Row().After("gormcrypt:models").Before("gorm:row").Register("gormcrypt:handwritten", p.checkHandWritten),
+		callbacks.Row().After("gorm:row").Register("gormcrypt:failed", failedRow),
+		callbacks.Query().After("gormcrypt:handwritten").Before("gorm:query").Register("gormcrypt:enter", p.enterPool),
+		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:leave", leavePool),
+		callbacks.Row().After("gormcrypt:handwritten").Before("gorm:row").Register("gormcrypt:enter", p.enterRowPool),
+		callbacks.Row().After("gorm:row").Register("gormcrypt:leave", leavePool),
+		callbacks.Create().Before("gorm:create").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterWritePool),
+		callbacks.Create().After("gorm:create").Before("gorm:save_after_associations").Register("gormcrypt:leave", leavePool),
+		callbacks.Update().Before("gorm:update").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterWritePool),
+		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:leave", leavePool),
+		callbacks.Delete().Before("gorm:delete").After("gorm:delete_before_associations").Register("gormcrypt:enter", p.enterWritePool),
+		callbacks.Delete().After("gorm:delete").Before("gorm:after_delete").Register("gormcrypt:leave", leavePool),
 		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:unmatched", p.dropUnmatched),
 		callbacks.Query().After("gorm:query").Register("gormcrypt:discard", discardOnError),
 		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:restricted", checkRestricted),
@@ -216,6 +234,10 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 func (p *Plugin) checkModels(db *gorm.DB) {
 	stmt := db.Statement
 	if db.Error != nil {
+		if errors.Is(db.Error, schema.ErrUnsupportedDataType) && structType(stmt.Model) == nil { // GORM quotes what is in it
+			db.Error = fmt.Errorf("gormcrypt: %w: a %T does not say its table; give it by db.Model or db.Table", schema.ErrUnsupportedDataType, stmt.Model)
+			return
+		}
 		if _, known := p.models.Load(stmt.Schema); known || !isUnlisted(stmt.Model, db.Error) {
 			return
 		}
@@ -230,7 +252,7 @@ func (p *Plugin) checkModels(db *gorm.DB) {
 			return
 		}
 	}
-	if structType(stmt.Dest) == nil {
+	if t := structType(stmt.Dest); t == nil || stmt.Schema != nil && t == stmt.Schema.ModelType {
 		return
 	}
 	dest := &gorm.Statement{DB: db}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"gorm.io/gorm/schema"
 
@@ -43,6 +44,9 @@ type modelPolicy struct {
 	byField map[*schema.Field]*policy
 	// bound are the policies that are bound to a column, by its folded name.
 	bound map[string][]*policy
+	// plain is the count of tables.changes at which the model's table was found to
+	// have no encrypted column.
+	plain atomic.Int64
 }
 
 // fold returns a column's name as databases compare it: without qualifiers and

@@ -25,18 +25,20 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 	if !ok {
 		return c
 	}
-	models := p.target(stmt)
-	policies := make([]*policy, len(values.Columns))
+	var policies []*policy
 	encrypted := false
-	for i, column := range values.Columns {
-		policies[i] = models.column(column.Name)
-		encrypted = encrypted || policies[i] != nil
+	if models := p.target(stmt); len(models) > 0 {
+		policies = make([]*policy, len(values.Columns))
+		for i, column := range values.Columns {
+			policies[i] = models.column(column.Name)
+			encrypted = encrypted || policies[i] != nil
+		}
 	}
 	if err := p.checkPlain(stmt, func(check func(any) error) error {
 		for _, row := range values.Values {
-			for i, policy := range policies {
-				if policy == nil {
-					if err := check(row[i]); err != nil {
+			for i, value := range row {
+				if policies == nil || policies[i] == nil {
+					if err := check(value); err != nil {
 						return err
 					}
 				}
@@ -97,7 +99,7 @@ func refuseAll(policies []*policy, rows [][]any, failure error) {
 // sealSet seals the assignments of an UPDATE.
 func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	set, ok := c.Expression.(clause.Set)
-	if !ok {
+	if !ok || p.writesPlain(stmt) && p.checkPlainSet(stmt, nil, set) == nil {
 		return c
 	}
 	rows := &updatedRows{stmt: stmt, set: set}
@@ -121,8 +123,8 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 	conflict.DoUpdates, _ = p.sealAssignments(stmt, conflict.DoUpdates, func(policy *policy, assignment clause.Assignment) (any, error) {
 		return policy.sealConflict(stmt.Context, conflict, assignment)
 	})
-	conflict.Where = p.checkConditions(stmt, conflict.Where)
-	conflict.TargetWhere = p.checkConditions(stmt, conflict.TargetWhere)
+	conflict.Where.Exprs, _ = p.checkConditions(stmt, conflict.Where.Exprs)
+	conflict.TargetWhere.Exprs, _ = p.checkConditions(stmt, conflict.TargetWhere.Exprs)
 	c.Expression = conflict
 	return c
 }
@@ -151,6 +153,12 @@ func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, seal func
 
 // seal returns what the driver gets for a value: text, bytes, or nil for NULL.
 func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, error) {
+	if sealed, ok := value.(Sealed); ok {
+		if sealed.policy == nil || !sealed.policy.sameAs(p) {
+			return nil, p.fail(ErrUnsealed)
+		}
+		return sealed.stored, nil
+	}
 	plaintext, err := p.plaintext(ctx, value)
 	if err != nil {
 		return nil, p.fail(err)

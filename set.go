@@ -21,18 +21,29 @@ import (
 func (p *policy) installSetter() {
 	p.set = p.field.Set
 	p.field.Set = func(ctx context.Context, row reflect.Value, value any) error {
-		if reflect.TypeOf(value) == wrapperType() {
-			return redactSetError(p.set(ctx, row, value), value)
-		}
-		if _, ok := value.(clause.Expression); ok {
-			return nil // what it comes to is known to the database only
-		}
-		plaintext, err := p.plaintext(ctx, value)
+		err := p.setField(ctx, row, value)
 		if err != nil {
-			return p.fail(err)
+			reject(row, err)
 		}
-		return p.assign(p.field.ReflectValueOf(ctx, row), plaintext)
+		return err
 	}
+}
+
+func (p *policy) setField(ctx context.Context, row reflect.Value, value any) error {
+	if reflect.TypeOf(value) == wrapperType() {
+		return redactSetError(p.set(ctx, row, value), value)
+	}
+	switch value.(type) {
+	case clause.Expression:
+		return nil // what it comes to is known to the database only
+	case Sealed:
+		return nil // or to the key only
+	}
+	plaintext, err := p.plaintext(ctx, value)
+	if err != nil {
+		return p.fail(err)
+	}
+	return p.assign(p.field.ReflectValueOf(ctx, row), plaintext)
 }
 
 // redactSetError keeps our errors, and no others: they quote the value.

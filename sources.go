@@ -13,9 +13,48 @@ import (
 	"github.com/gormcrypt/gormcrypt/internal/sqltext"
 )
 
+// writesPlain reports whether a statement writes to its model's own table, and that
+// has no encrypted column. It is what most statements of most programs ask, and
+// answered without looking any further.
+func (p *Plugin) writesPlain(stmt *gorm.Statement) bool {
+	m := p.rowModel(stmt)
+	if m == nil || len(m.byField) > 0 || stmt.TableExpr != nil || stmt.Table != m.schema.Table {
+		return false
+	}
+	for _, name := range []string{"INSERT", "UPDATE"} {
+		switch e := stmt.Clauses[name].Expression.(type) {
+		case clause.Insert:
+			if e.Table.Name != "" && e.Table.Name != clause.CurrentTable {
+				return false
+			}
+		case clause.Update:
+			if e.Table.Name != "" && e.Table.Name != clause.CurrentTable {
+				return false
+			}
+		}
+	}
+	return p.isPlain(m)
+}
+
+// isPlain reports whether the table of a model has no encrypted column.
+func (p *Plugin) isPlain(m *modelPolicy) bool {
+	changes := p.tables.changes.Load()
+	if m.plain.Load() == changes {
+		return true
+	}
+	if len(p.tables.named(m.schema.Table)) > 0 {
+		return false
+	}
+	m.plain.Store(changes)
+	return true
+}
+
 // target returns the models of the table that a statement writes to: its own
 // first, and whichever others share the table.
 func (p *Plugin) target(stmt *gorm.Statement) modelPolicies {
+	if p.writesPlain(stmt) {
+		return nil
+	}
 	s := newSources(p, stmt)
 	models := slices.Clone(s.own)
 	for _, table := range s.tables {
@@ -120,23 +159,6 @@ func (s *sources) add(table, alias string) {
 	}
 }
 
-// clauseWords end the name of a table, so that none of them is its alias.
-var clauseWords = map[string]bool{}
-
-func init() {
-	for _, word := range strings.Fields("ON WHERE JOIN LEFT RIGHT INNER OUTER FULL CROSS NATURAL USING GROUP ORDER LIMIT OFFSET SET HAVING UNION EXCEPT INTERSECT RETURNING VALUES AS AND OR NOT IN IS SELECT FROM WHEN THEN ELSE END CASE LIKE ILIKE BETWEEN EXISTS DISTINCT ALL ANY BY UPDATE INTO LATERAL ONLY") {
-		clauseWords[word] = true
-	}
-}
-
-func isClauseWord(token sqltext.Token) bool {
-	return token.Kind == sqltext.Word && clauseWords[strings.ToUpper(token.Text)]
-}
-
-func isName(token sqltext.Token) bool {
-	return token.Kind == sqltext.QuotedName || token.Kind == sqltext.Word && !isClauseWord(token)
-}
-
 // introducesTable reports whether the name of a table follows token i. Not every
 // FROM is one of a SELECT: there are trim(? from x) and x IS DISTINCT FROM y.
 func introducesTable(tokens []sqltext.Token, i int) bool {
@@ -177,7 +199,7 @@ func (s *sources) addText(sql string) {
 		}
 		for next := i + 1; ; {
 			var table string
-			for next < len(tokens) && isName(tokens[next]) {
+			for next < len(tokens) && tokens[next].IsName() {
 				table += tokens[next].Text
 				if next++; next < len(tokens) && tokens[next].Text == "." {
 					table += "."
@@ -194,7 +216,7 @@ func (s *sources) addText(sql string) {
 				next++
 			}
 			alias := ""
-			if next < len(tokens) && isName(tokens[next]) {
+			if next < len(tokens) && tokens[next].IsName() {
 				alias = tokens[next].Text
 				next++
 			}

@@ -1,9 +1,11 @@
 package gormcrypt
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // tables finds models with encrypted columns by the name of their table.
@@ -11,15 +13,20 @@ type tables struct {
 	mu sync.RWMutex
 	// byName has the folded name, with the database schema if the model has it.
 	byName map[string]modelPolicies
-	// columns has the folded name of every encrypted column.
-	columns map[string]bool
+	// columns has the folded name of every encrypted column. It is replaced, never
+	// changed.
+	columns atomic.Pointer[map[string]bool]
+	// changes counts the models that were added, so that what was found out before
+	// is not relied on.
+	changes atomic.Int64
+	// bound says that any model has a column that is bound to others.
+	bound atomic.Bool
 }
 
 // mayBe reports whether a name is that of an encrypted column of any table.
 func (t *tables) mayBe(column string) bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.columns[fold(column)]
+	columns := t.columns.Load()
+	return columns != nil && (*columns)[fold(column)]
 }
 
 // foldTable returns the name of a table as databases compare it: without quotes,
@@ -50,11 +57,7 @@ func (t *tables) named(table string) modelPolicies {
 	return models
 }
 
-func (t *tables) empty() bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return len(t.byName) == 0
-}
+func (t *tables) empty() bool { return t.changes.Load() == 0 }
 
 // anywhere returns the policy of an encrypted column of that name in any
 // table, or nil.
@@ -79,6 +82,16 @@ func (ms modelPolicies) column(name string) *policy {
 		}
 	}
 	return nil
+}
+
+// have reports whether one of the models has a column.
+func (ms modelPolicies) have(column string) bool {
+	for _, m := range ms {
+		if m.schema.FieldsByDBName[column] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // boundTo returns the policies of the columns that are bound to one.
@@ -109,13 +122,22 @@ func (t *tables) add(m *modelPolicy) error {
 			}
 		}
 	}
-	if t.byName == nil {
-		t.byName, t.columns = map[string]modelPolicies{}, map[string]bool{}
+	if len(m.bound) > 0 {
+		t.bound.Store(true)
+	}
+	columns := map[string]bool{}
+	if before := t.columns.Load(); before != nil {
+		maps.Copy(columns, *before)
 	}
 	for column := range m.columns {
-		t.columns[column] = true
+		columns[column] = true
+	}
+	t.columns.Store(&columns)
+	if t.byName == nil {
+		t.byName = map[string]modelPolicies{}
 	}
 	t.byName[name] = append(slices.Clip(t.byName[name]), m)
+	t.changes.Add(1) // when everything else is there
 	return nil
 }
 

@@ -29,6 +29,9 @@ func (p *Plugin) checkPlain(stmt *gorm.Statement, each func(check func(any) erro
 	}
 	var read *conditions
 	return each(func(v any) error {
+		if isBasic(v) {
+			return nil
+		}
 		if field := wrapped(v); field != nil {
 			return &Error{Op: "seal", Table: field.Schema.Table, Column: field.DBName, Err: ErrUnsealed}
 		}

@@ -56,6 +56,21 @@ func Parse(stored []byte) (Header, error) {
 	return raw.Header, nil
 }
 
+// Resembles reports whether a value starts like one of this format: with its
+// prefix and a key version. It may have been cut or changed behind that.
+func Resembles(stored []byte) bool {
+	rest, ok := bytes.CutPrefix(stored, []byte(magic))
+	if !ok {
+		return false
+	}
+	version, _, ok := bytes.Cut(rest[:min(len(rest), maxPrefix)], []byte(":"))
+	if !ok {
+		return false
+	}
+	_, err := keyring.ParseVersion(string(version))
+	return err == nil
+}
+
 // envelope is a parsed value: its header, and its nonce and ciphertext.
 type envelope struct {
 	Header

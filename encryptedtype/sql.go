@@ -103,10 +103,30 @@ func gormValue(db *gorm.DB, v any) clause.Expr {
 		if err != nil {
 			return fail(err)
 		}
-		return clause.Expr{SQL: "?", Vars: []any{sealed}}
+		if sealed == nil {
+			return clause.Expr{SQL: "?", Vars: []any{nil}}
+		}
+		return clause.Expr{SQL: "?", Vars: []any{unplaced{&unplacedValue{v, sealed}}}}
 	}
 	return fail(ErrNoPlugin)
 }
+
+// unplaced is an argument of hand-written SQL. It is sealed for no column, and
+// the plugin seals its value again if it finds out for which one it is.
+type unplaced struct{ held *unplacedValue }
+
+type unplacedValue struct {
+	value  any
+	sealed driver.Value
+}
+
+// Value returns the ciphertext, the same each time.
+func (u unplaced) Value() (driver.Value, error) { return u.held.sealed, nil }
+
+// Format writes [encrypted].
+func (u unplaced) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+func (u unplaced) plaintext() any { return u.held.value }
 
 // failing is an argument that no driver accepts.
 type failing struct{ err error }
@@ -125,8 +145,12 @@ func (e EncryptedString) Value() (driver.Value, error) {
 // Scan decrypts what a driver read, with the default cipher. It returns
 // ErrNoDefault, or a *ciphertext.Error.
 func (e *EncryptedString) Scan(src any) error {
-	if src == nil {
+	switch src := src.(type) {
+	case nil:
 		*e = EncryptedString{}
+		return nil
+	case EncryptedString: // from the plugin
+		*e = src
 		return nil
 	}
 	var s string
@@ -155,8 +179,12 @@ func (e EncryptedBytes) Value() (driver.Value, error) {
 // Scan decrypts what a driver read, with the default cipher. It returns
 // ErrNoDefault, or a *ciphertext.Error.
 func (e *EncryptedBytes) Scan(src any) error {
-	if src == nil {
+	switch src := src.(type) {
+	case nil:
 		*e = EncryptedBytes{}
+		return nil
+	case EncryptedBytes: // from the plugin
+		*e = src
 		return nil
 	}
 	var b []byte
@@ -185,8 +213,12 @@ func (e Encrypted[T]) Value() (driver.Value, error) {
 // Scan decrypts what a driver read, with the default cipher. It returns
 // ErrNoDefault, or a *ciphertext.Error.
 func (e *Encrypted[T]) Scan(src any) error {
-	if src == nil {
+	switch src := src.(type) {
+	case nil:
 		*e = Encrypted[T]{}
+		return nil
+	case Encrypted[T]: // from the plugin
+		*e = src
 		return nil
 	}
 	var v T

@@ -296,9 +296,13 @@ type fakeTypedRows struct {
 	second bool
 }
 
-func (r *fakeTypedRows) HasNextResultSet() bool { return !r.second }
+func (r *fakeTypedRows) HasNextResultSet() bool {
+	r.note("another result? %t", !r.second)
+	return !r.second
+}
 
 func (r *fakeTypedRows) NextResultSet() error {
+	r.note("next result")
 	if r.second {
 		return io.EOF
 	}

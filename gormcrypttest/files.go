@@ -96,20 +96,17 @@ func (s *scan) file(path string) error {
 		return err
 	}
 	defer file.Close()
-	found := map[int]int{} // times, by the number of the secret
+	found := map[int]bool{} // by the number of the secret
 	var first []string
 	buffer := make([]byte, 0, s.needles.longest+chunk)
 	for offset := int64(0); ; { // of the buffer
 		n, err := file.Read(buffer[len(buffer) : len(buffer)+chunk])
-		kept := len(buffer)
-		buffer = buffer[:kept+n]
+		buffer = buffer[:len(buffer)+n]
 		s.searched += int64(n)
 		s.needles.find(buffer, func(at int, needle needle) {
-			if at+len(needle.text) <= kept {
-				return // counted before
-			}
-			if found[needle.secret.number]++; found[needle.secret.number] == 1 {
-				first = append(first, fmt.Sprintf("secret %d, of %d bytes, %s at offset %d", needle.secret.number, len(needle.secret.text), needle.form, offset+int64(at)))
+			if s := needle.secret; !found[s.number] {
+				found[s.number] = true
+				first = append(first, fmt.Sprintf("secret %d, of %d bytes, %s at offset %d", s.number, len(s.text), needle.form, offset+int64(at)))
 			}
 		})
 		if err == io.EOF {

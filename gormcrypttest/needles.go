@@ -74,6 +74,9 @@ func fold(start uint64) uint16 { return uint16(start * 0x9e3779b97f4a7c15 >> 48)
 
 // find calls found for every needle in text, with its offset.
 func (n *needles) find(text []byte, found func(at int, needle needle)) {
+	if len(n.byStart) == 0 {
+		return
+	}
 	var window uint64
 	for i, b := range text {
 		window = (window<<8 | uint64(b)) & startMask

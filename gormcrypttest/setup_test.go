@@ -2,12 +2,22 @@ package gormcrypttest_test
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
 
+	"gorm.io/gorm/logger"
+
 	"github.com/gormcrypt/gormcrypt/gormcrypttest"
 )
+
+func TestMain(m *testing.M) {
+	// GORM writes to it when it refuses a model, whatever the logger of the
+	// *gorm.DB is.
+	logger.Default = logger.Discard
+	os.Exit(m.Run())
+}
 
 // recorder is a test that fails without failing the one it is used in.
 type recorder struct {

@@ -12,10 +12,14 @@ import (
 // maxDepth ends the walk through values that hold themselves.
 const maxDepth = 16
 
-// texts calls yield with what a value looks like when it is sent. Of a
-// driver.Valuer that is what its Value method returns: pgx, unlike most
-// drivers, is handed the Valuer itself.
-func texts(v any, yield func(text []byte)) { textsWithin(v, maxDepth, yield) }
+// texts returns what a value looks like when it is sent. Of a driver.Valuer
+// that is what its Value method returns: pgx, unlike most drivers, is handed
+// the Valuer itself.
+func texts(v any) [][]byte {
+	var all [][]byte
+	textsWithin(v, maxDepth, func(text []byte) { all = append(all, text) })
+	return all
+}
 
 func textsWithin(v any, depth int, yield func([]byte)) {
 	say := func(s string) { yield([]byte(s)) }

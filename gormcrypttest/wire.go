@@ -21,6 +21,9 @@ import (
 // (*sql.Conn).Raw hands out one of the wire's; the driver's is what its method
 // Unwrap() driver.Conn returns.
 //
+// Where a driver is handed a driver.Valuer as it is, as pgx is, its Value method
+// is called once more, to see what it gives.
+//
 // A Wire is safe for concurrent use, by any number of databases.
 type Wire struct {
 	t          TB
@@ -126,7 +129,7 @@ type Leak struct {
 // String names the secret by its number, in the order in which they were
 // registered.
 func (l Leak) String() string {
-	return fmt.Sprintf("secret %d, of %d bytes, is %s in %s of: %s", l.number, len(l.Secret), l.Form, l.Where, l.Statement)
+	return fmt.Sprintf("secret %d, of %d bytes, is %s in %s of: %.500s", l.number, len(l.Secret), l.Form, l.Where, l.Statement)
 }
 
 // sent is called after a statement went to the driver.
@@ -152,14 +155,15 @@ func (w *Wire) lookAtError(statement string, err error) {
 // look reports the secrets in a value, and whether there are any.
 func (w *Wire) look(statement, where string, v any) bool {
 	var leaks []Leak
+	texts := texts(v) // which may run the program's own code, so not under the lock
 	w.mu.RLock()
-	texts(v, func(text []byte) {
+	for _, text := range texts {
 		w.needles.find(text, func(_ int, n needle) {
 			if !slices.ContainsFunc(leaks, func(l Leak) bool { return l.Secret == n.secret.text }) {
 				leaks = append(leaks, Leak{n.secret.text, n.form, where, "", n.secret.number})
 			}
 		})
-	})
+	}
 	if leaks != nil {
 		statement = w.needles.mask(statement)
 	}

@@ -154,7 +154,7 @@ func encodings(secret string) map[string]string {
 	return all
 }
 
-var secrets = []string{"SECRET", "ada@example.org", `O'Neil "<quoted>"` + "\n\ttab \u2028", "ünïcödé \U0001F600", "\xff\xfe~~~???\x00\x80", strings.Repeat("long ", 1000)}
+var secrets = []string{"SECRET", "ada@example.org", `O'Neil "<quoted>"` + "\n\ttab \u2028", "ünïcödé \U0001F600", "\xff\xfe~~~???\x00\x80", strings.Repeat("long ", 100)}
 
 func TestWireFindsEncodings(t *testing.T) {
 	t.Parallel()

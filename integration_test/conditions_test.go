@@ -63,6 +63,11 @@ func TestConditionsAreRefused(t *testing.T) {
 			"column argument":             db.Where("? = ?", clause.Column{Name: "email"}, "SECRET"),
 			"Expr argument":               db.Where("id = (?)", gorm.Expr("CASE WHEN email = ? THEN 1 END", "SECRET")),
 			"own expression":              db.Where(ownExpression{"SECRET"}),
+			"subquery of values":          db.Where("name IN (?)", db.Model(&person{}).Select("email")),
+			"subquery of values, table":   db.Where("name IN (?)", db.Table("people").Select("people.email")),
+			"subquery of values, text":    db.Where("name IN (?)", db.Raw("SELECT p.email FROM people p")),
+			"subquery of values, map":     db.Where(map[string]any{"name": db.Model(&person{}).Select("Email")}),
+			"subquery of values, raw":     db.Where("name IN (?)", db.Raw("SELECT id FROM people WHERE email = ?", "SECRET")),
 			"subquery":                    db.Where("id IN (?)", db.Model(&person{}).Select("id").Where("email = ?", "SECRET")),
 			"HAVING":                      db.Group("id").Having("max(email) = ?", "SECRET"),
 			"relation":                    db.Where("id IN (?)", db.Model(&pet{}).Select("pets.owner_id").Joins("JOIN people AS owner ON owner.id = owner_id").Where("owner.email = ?", "SECRET")),
@@ -115,9 +120,13 @@ func TestConditionsAreRefused(t *testing.T) {
 				if only && what != "Find" && (what != "Count" || strings.Contains(name, "order") || strings.Contains(name, "select")) {
 					continue // GORM drops these clauses there
 				}
+				before := db.wire.Statements()
 				err := run(query.Session(&gorm.Session{}))
 				if !errors.Is(err, gormcrypt.ErrNotQueryable) || strings.Contains(fmt.Sprintf("%+v", err), "SECRET") {
 					t.Errorf("%s, %s: error %v, want ErrNotQueryable", name, what, err)
+				}
+				if sent := db.wire.Statements() - before; sent != 0 {
+					t.Errorf("%s, %s: %d statements were sent", name, what, sent)
 				}
 			}
 		}

@@ -16,6 +16,7 @@ import (
 func TestEncryptedTypesUnderDatabaseSQL(t *testing.T) {
 	testdb.EachInTurn(t, func(t *testing.T, where testdb.Database) {
 		db := open(t, where, generate(t), &customer{}, &order{})
+		_, db.plain = overWire(t, where) // plain database/sql, and nothing leaks from it
 		if err := db.Create(ada()).Error; err != nil {
 			t.Fatal(err)
 		}

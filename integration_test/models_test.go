@@ -259,7 +259,7 @@ func TestModelsThatWereNotListed(t *testing.T) {
 	testdb.EachInTurn(t, func(t *testing.T, where testdb.Database) {
 		db := open(t, where, generate(t), &letter{})
 		createLetters(t, db)
-		before := db.log.String()
+		before, sent := db.log.String(), db.wire.Statements()
 		for name, use := range map[string]func() error{
 			"create": func() error { return db.Create(&unlisted{Text: "SECRET"}).Error },
 			"map":    func() error { return db.Model(&unlisted{}).Create(map[string]any{"text": "SECRET"}).Error },
@@ -275,6 +275,9 @@ func TestModelsThatWereNotListed(t *testing.T) {
 			if !errors.Is(err, gormcrypt.ErrModel) || !strings.Contains(err.Error(), "Config.Models") {
 				t.Errorf("%s: error %v, want ErrModel", name, err)
 			}
+		}
+		if now := db.wire.Statements(); now != sent {
+			t.Errorf("%d statements were sent", now-sent)
 		}
 		if err := db.Raw("SELECT id, email AS text FROM letters").Scan(&unlisted{}).Error; err == nil {
 			t.Error("Scan read ciphertext as text")
@@ -441,7 +444,9 @@ func TestWithoutThePlugin(t *testing.T) {
 		if err := with.Create(ada()).Error; err != nil {
 			t.Fatal(err)
 		}
-		without := where.Open(t, nil)
+		wire, pool := overWire(t, where)
+		without := where.OpenPool(t, pool, nil)
+		before := wire.Statements()
 		for name, use := range map[string]func() error{
 			"create":         func() error { return without.Create(&customer{Name: "x", Email: "SECRET"}).Error },
 			"create a slice": func() error { return without.Create([]customer{{Name: "x", Email: "SECRET"}}).Error },
@@ -467,6 +472,9 @@ func TestWithoutThePlugin(t *testing.T) {
 			if !refused || strings.Contains(err.Error(), "SECRET") {
 				t.Errorf("%s: error %v", name, err)
 			}
+		}
+		if sent := wire.Statements() - before; sent != 1 { // the raw SELECT
+			t.Errorf("%d statements were sent", sent)
 		}
 		if n := len(with.column(t, "customers", "id")); n != 1 {
 			t.Errorf("the table has %d rows now", n)

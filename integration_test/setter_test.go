@@ -154,3 +154,44 @@ func TestTrackedTimes(t *testing.T) {
 		db.requireSealed(t, "trackeds", "created", "updated", "seconds", "at")
 	})
 }
+
+// FirstOrCreate gives the new row its attributes and loses the errors of that.
+// A row without them is not stored.
+func TestFirstOrCreateWithValuesThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &patient{}, &visit{})
+		byName := func() *gorm.DB { return db.Where("name = ?", "ada") }
+		for name, create := range map[string]func() error{
+			"Attrs": func() error {
+				return byName().Attrs(map[string]any{"weight": "SECRET"}).FirstOrCreate(&patient{}).Error
+			},
+			"Attrs, by field": func() error {
+				return byName().Attrs(map[string]any{"Smokes": 7, "note": "x"}).FirstOrCreate(&patient{}).Error
+			},
+			"Assign": func() error { return byName().Assign(map[string]any{"weight": 1.5}).FirstOrCreate(&patient{}).Error },
+			"an expression that fails": func() error {
+				return byName().Attrs(map[string]any{"tags": make(chan int)}).FirstOrCreate(&patient{}).Error
+			},
+		} {
+			if err := create(); !errors.Is(err, gormcrypt.ErrType) || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("%s: error %v", name, err)
+			}
+		}
+		if n := len(db.column(t, "patients", "id")); n != 0 {
+			t.Errorf("the table has %d rows", n)
+		}
+		// The same row can be created when it is mended.
+		row := &patient{Name: "ada", Ward: "w"}
+		if err := db.Where("name = ?", "ada").Attrs(map[string]any{"weight": "SECRET"}).FirstOrInit(row).Error; !errors.Is(err, gormcrypt.ErrType) {
+			t.Errorf("FirstOrInit: error %v", err)
+		}
+		row.Name, row.Ward, row.Weight = "ada", "w", 5
+		if err := db.Create(row).Error; err != nil {
+			t.Errorf("Create, afterwards: %v", err)
+		}
+		if err := byName().Assign(map[string]any{"weight": "SECRET"}).FirstOrCreate(&patient{}).Error; !errors.Is(err, gormcrypt.ErrType) {
+			t.Errorf("Assign to a row that is there: error %v", err)
+		}
+	})
+}

@@ -15,6 +15,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormcrypt/gormcrypt"
+	"github.com/gormcrypt/gormcrypt/gormcrypttest"
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
@@ -34,13 +35,15 @@ func generate(t testing.TB) *keyring.Keyring {
 	return must[*keyring.Keyring](t)(keyring.Generate())
 }
 
-// database is a database with the plugin, its models, and all that was logged.
+// database is a database with the plugin, its models, all that was logged, and
+// the wire that all that GORM sends goes over.
 type database struct {
 	*gorm.DB
 	testdb.Database
 	crypt *gormcrypt.Plugin
 	log   *logBuffer
-	plain *sql.DB // past GORM and the plugin
+	wire  *gormcrypttest.Wire
+	plain *sql.DB // past GORM, the plugin and the wire
 }
 
 // open opens a database with the plugin under a keyring, and creates the
@@ -58,17 +61,29 @@ func open(t testing.TB, where testdb.Database, keys keyring.Source, models ...an
 func reopen(t testing.TB, where testdb.Database, keys keyring.Source, models ...any) *database {
 	t.Helper()
 	log := &logBuffer{}
+	wire, pool := overWire(t, where)
 	db := &database{
-		Database: where, log: log, plain: where.Plain(t),
+		Database: where, log: log, wire: wire, plain: where.Plain(t),
 		crypt: gormcrypt.New(gormcrypt.Config{Keys: keys, Models: models}),
 	}
-	db.DB = where.Open(t, &gorm.Config{Logger: logger.New(log, logger.Config{
+	db.DB = where.OpenPool(t, pool, &gorm.Config{Logger: logger.New(log, logger.Config{
 		LogLevel: logger.Info, SlowThreshold: time.Nanosecond,
 	})})
 	if err := db.Use(db.crypt); err != nil {
 		t.Fatal(err)
 	}
 	return db
+}
+
+// overWire opens a database over a wire, which fails the test if what these
+// tests encrypt crosses it: every such text has SECRET in it, and the number
+// is 424242. Tests that have it stored as it is, to see what happens then, do so
+// by a connection of their own.
+func overWire(t testing.TB, where testdb.Database) (*gormcrypttest.Wire, *sql.DB) {
+	t.Helper()
+	wire := gormcrypttest.NewWire(t)
+	wire.Secret("SECRET", "424242")
+	return wire, wire.Open(where.Driver(), where.DSN)
 }
 
 // logBuffer is what GORM's own logger, at its most talkative, has written.

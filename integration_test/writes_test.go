@@ -336,7 +336,11 @@ func TestExpressionsAreRefused(t *testing.T) {
 					Create(&customer{Name: "ada"}).Error
 			},
 		} {
+			before := db.wire.Statements()
 			err := write()
+			if sent := db.wire.Statements() - before; sent != 0 {
+				t.Errorf("%s: %d statements were sent", name, sent)
+			}
 			var detail *gormcrypt.Error
 			if !errors.Is(err, gormcrypt.ErrExpression) || !errors.As(err, &detail) || detail.Table != "customers" || detail.Column != "email" {
 				t.Errorf("%s: error %v, want ErrExpression for customers.email", name, err)

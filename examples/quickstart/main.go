@@ -366,8 +366,8 @@ func (a *app) places() ([]place, error) {
 	paths := []string{a.log.Name()}
 	var places []place
 	if a.db.Name() == "postgres" {
-		var rows []string
-		if err := a.db.Raw("SELECT c::text FROM " + Customer{}.TableName() + " c").Scan(&rows).Error; err != nil {
+		rows, err := a.textOfRows()
+		if err != nil {
 			return nil, err
 		}
 		places = append(places, place{"every row of the table, as text", []byte(strings.Join(rows, "\n"))})
@@ -386,6 +386,28 @@ func (a *app) places() ([]place, error) {
 		places = append(places, place{filepath.Base(path), content})
 	}
 	return places, nil
+}
+
+// textOfRows returns what the database holds, past GORM and the plugin.
+func (a *app) textOfRows() ([]string, error) {
+	pool, err := a.db.DB()
+	if err != nil {
+		return nil, err
+	}
+	result, err := pool.Query("SELECT c::text FROM " + Customer{}.TableName() + " c")
+	if err != nil {
+		return nil, err
+	}
+	defer result.Close()
+	var rows []string
+	for result.Next() {
+		var row string
+		if err := result.Scan(&row); err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, result.Err()
 }
 
 func (a *app) close() error {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
+
+	"github.com/gormcrypt/gormcrypt"
 )
 
 // SQL that the program writes by hand.
@@ -19,8 +21,8 @@ func (c *check) either(table, column string, err error) bool {
 	if err == nil {
 		return true
 	}
-	if !errRawSQL.matches(err) {
-		c.fail("refused", "%s.%s: the error is %v, want none or %s", table, column, err, errRawSQL.name)
+	if !errHandWritten.matches(err) {
+		c.fail("refused", "%s.%s: the error is %v, want none or %s", table, column, err, errHandWritten.name)
 	}
 	return false
 }
@@ -69,7 +71,7 @@ func asTyped(_ field, value any) any { return typed(plain(value)) }
 // asSealed seals values before they go into the statement.
 func (c *check) asSealed(f field, value any) any {
 	c.Helper()
-	sealed, err := pendingSeal(c.db, &customer{}, f.name, plain(value))
+	sealed, err := gormcrypt.Seal(c.db, &customer{}, f.name, plain(value))
 	c.must(err)
 	c.said = append(c.said, fmt.Sprintf("%v %+v %#v %s", sealed, sealed, sealed, sealed))
 	return sealed
@@ -77,7 +79,7 @@ func (c *check) asSealed(f field, value any) any {
 
 // errReadsColumn is that of SQL which reads an encrypted column, in a statement
 // that writes.
-var errReadsColumn = &refusal{name: "ErrNotQueryable` or `ErrRawSQL", is: slices.Concat(errNotQueryable.is, errRawSQL.is)}
+var errReadsColumn = &refusal{name: "ErrNotQueryable` or `ErrHandWritten", is: slices.Concat(errNotQueryable.is, errHandWritten.is)}
 
 const update = "UPDATE customers SET @ WHERE name = ?"
 
@@ -88,7 +90,7 @@ var rawSQLRows = []row{
 		})
 	}},
 	{path: "`Exec(\"UPDATE t SET a = ?, b = ? ...\")`", happens: sealed, run: func(c *check) { c.assign(update, asPlain) }},
-	{path: "`Exec(\"UPDATE ...\")` with a slice for a column", refused: errRawSQL, happens: "GORM makes a list of it; use `gormcrypt.Seal`", run: func(c *check) {
+	{path: "`Exec(\"UPDATE ...\")` with a slice for a column", refused: errHandWritten, happens: "GORM makes a list of it; use `gormcrypt.Seal`", run: func(c *check) {
 		c.existing("ada")
 		c.refuses("customers", "labels", func() error {
 			return c.db.Exec("UPDATE customers SET labels = ? WHERE name = ?", c.labels(), "ada").Error
@@ -186,7 +188,7 @@ var rawSQLRows = []row{
 		}
 		expect[customer](c)
 	}},
-	{path: "`Raw(\"UPDATE ... RETURNING *\").Scan(&model)`", happens: "sealed, and opened; or refused, `ErrRawSQL`", needs: Returning, run: func(c *check) {
+	{path: "`Raw(\"UPDATE ... RETURNING *\").Scan(&model)`", happens: "sealed, and opened; or refused, `ErrHandWritten`", needs: Returning, run: func(c *check) {
 		ada := c.existing("ada")
 		want := *ada
 		want.Email = c.text()
@@ -197,7 +199,7 @@ var rawSQLRows = []row{
 		}
 		expect(c, ada)
 	}},
-	{path: "`Raw(\"INSERT ... RETURNING name\").Scan(&s)`", happens: "sealed, or refused, `ErrRawSQL`", needs: Returning, run: func(c *check) {
+	{path: "`Raw(\"INSERT ... RETURNING name\").Scan(&s)`", happens: "sealed, or refused, `ErrHandWritten`", needs: Returning, run: func(c *check) {
 		email := c.text()
 		var want []*customer
 		var name string
@@ -206,7 +208,7 @@ var rawSQLRows = []row{
 		}
 		expect(c, want...)
 	}},
-	{path: "`Exec(\"INSERT ... ON CONFLICT ... DO UPDATE SET col = ?\")`", happens: "sealed, or refused, `ErrRawSQL`", needs: Upserts, run: func(c *check) {
+	{path: "`Exec(\"INSERT ... ON CONFLICT ... DO UPDATE SET col = ?\")`", happens: "sealed, or refused, `ErrHandWritten`", needs: Upserts, run: func(c *check) {
 		ada := c.existing("ada")
 		email := c.text()
 		err := c.db.Exec("INSERT INTO customers (name, email) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET email = ?", "ada", c.text(), email).Error
@@ -220,7 +222,7 @@ var rawSQLRows = []row{
 			return gorm.G[customer](c.db).Exec(c.Context(), "UPDATE customers SET "+f.column+" = ? WHERE name = ?", asPlain(f, value), "ada")
 		})
 	}},
-	{path: "`Exec(\"UPDATE ? SET ...\", clause.Table{...})`, `Exec(\"UPDATE t SET ? = ?\", clause.Column{...})`", happens: "sealed, or refused, `ErrRawSQL`", run: func(c *check) {
+	{path: "`Exec(\"UPDATE ? SET ...\", clause.Table{...})`, `Exec(\"UPDATE t SET ? = ?\", clause.Column{...})`", happens: "sealed, or refused, `ErrHandWritten`", run: func(c *check) {
 		ada := c.existing("ada")
 		for statement, name := range map[string]any{
 			"UPDATE ? SET email = ? WHERE name = ?":     tableNamed("customers"),
@@ -233,7 +235,7 @@ var rawSQLRows = []row{
 		}
 		expect(c, ada)
 	}},
-	{path: "`Exec` of SQL that computes the new value: `SET col = upper(?)`, `? || 'x'`, `CASE`", refused: errRawSQL, run: func(c *check) {
+	{path: "`Exec` of SQL that computes the new value: `SET col = upper(?)`, `? || 'x'`, `CASE`", refused: errHandWritten, run: func(c *check) {
 		c.existing("ada")
 		for _, value := range []string{"upper(?)", "? || 'x'", "CASE WHEN 1 = 1 THEN ? END", "COALESCE(?, email)", "(SELECT ?)", "CAST(? AS text)", "-?"} {
 			c.refuses("customers", "email", func() error {
@@ -244,7 +246,7 @@ var rawSQLRows = []row{
 			})
 		}
 	}},
-	{path: "`Exec` with the value in the text: `SET col = 'literal'`", refused: errRawSQL, run: func(c *check) {
+	{path: "`Exec` with the value in the text: `SET col = 'literal'`", refused: errHandWritten, run: func(c *check) {
 		c.existing("ada")
 		c.refuses("customers", "email", func() error {
 			return c.db.Exec("UPDATE customers SET email = '" + c.text() + "' WHERE name = 'ada'").Error
@@ -256,7 +258,7 @@ var rawSQLRows = []row{
 			return c.db.Exec("INSERT INTO customers (name, email) VALUES ('bob', '" + c.text() + "')").Error
 		})
 	}},
-	{path: "`Exec` with another column as the new value", refused: errRawSQL, run: func(c *check) {
+	{path: "`Exec` with another column as the new value", refused: errHandWritten, run: func(c *check) {
 		c.existing("ada")
 		for _, column := range []string{"city", "tax_number", "customers.city"} {
 			c.refuses("customers", "email", func() error {
@@ -272,7 +274,7 @@ var rawSQLRows = []row{
 			})
 		}
 	}},
-	{path: "`Exec(\"INSERT ... SELECT ?\")`", refused: errRawSQL, run: func(c *check) {
+	{path: "`Exec(\"INSERT ... SELECT ?\")`", refused: errHandWritten, run: func(c *check) {
 		c.existing("ada")
 		c.refuses("customers", "email", func() error {
 			return c.db.Exec("INSERT INTO customers (name, email) SELECT ?, ?", "bob", c.text()).Error
@@ -281,7 +283,7 @@ var rawSQLRows = []row{
 			return c.db.Exec("INSERT INTO customers (name, email) SELECT 'bob', city FROM customers").Error
 		})
 	}},
-	{path: "`Exec(\"INSERT INTO t VALUES (?, ...)\")` without a list of columns", refused: errRawSQL, run: func(c *check) {
+	{path: "`Exec(\"INSERT INTO t VALUES (?, ...)\")` without a list of columns", refused: errHandWritten, run: func(c *check) {
 		c.existing("ada")
 		c.freeze()
 		_, args := c.insert(asPlain, c.customer("bob"))
@@ -290,14 +292,14 @@ var rawSQLRows = []row{
 		before := c.wire.Statements()
 		err := c.db.Exec("INSERT INTO customers VALUES (?"+strings.Repeat(", ?", len(args)-1)+")", args...).Error
 		c.heard(err)
-		if !errRawSQL.matches(err) || !strings.Contains(err.Error(), "customers") {
-			c.fail("refused", "the error is %v, want %s for customers", err, errRawSQL.name)
+		if !errHandWritten.matches(err) || !strings.Contains(err.Error(), "customers") {
+			c.fail("refused", "the error is %v, want %s for customers", err, errHandWritten.name)
 		}
 		if c.wire.Statements() != before {
 			c.fail("refused", "it was sent")
 		}
 	}},
-	{path: "`Exec` of a CTE that writes", refused: errRawSQL, run: func(c *check) {
+	{path: "`Exec` of a CTE that writes", refused: errHandWritten, run: func(c *check) {
 		c.existing("ada")
 		for _, statement := range []string{
 			"WITH x AS (SELECT 1) UPDATE customers SET email = ? WHERE name = 'ada'",
@@ -308,7 +310,7 @@ var rawSQLRows = []row{
 			c.refuses("customers", "email", func() error { return c.db.Exec(statement, c.text()).Error })
 		}
 	}},
-	{path: "`Exec(\"UPDATE ... FROM ...\")`, `SET (a, b) = (...)`, `REPLACE`, `MERGE`, several statements in one", refused: errRawSQL, run: func(c *check) {
+	{path: "`Exec(\"UPDATE ... FROM ...\")`, `SET (a, b) = (...)`, `REPLACE`, `MERGE`, several statements in one", refused: errHandWritten, run: func(c *check) {
 		c.existing("ada")
 		for _, statement := range []string{
 			"UPDATE customers SET email = o.v FROM (SELECT ? AS v) o WHERE name = 'ada'",

@@ -3,8 +3,8 @@ package testdb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -19,9 +19,11 @@ import (
 	"github.com/testcontainers/testcontainers-go/modules/postgres"
 )
 
-// image is what is run where Docker answers. GORMCRYPT_TEST_POSTGRES_IMAGE
-// names another.
+// image is what is run where Docker answers. container/test.sh reads it here.
 const image = "postgres:17-alpine"
+
+// imageVariable names another image, which is run or the tests fail.
+const imageVariable = "GORMCRYPT_TEST_POSTGRES_IMAGE"
 
 var (
 	// stopPostgres stops what findPostgres started.
@@ -30,17 +32,26 @@ var (
 	postgresFrom string
 )
 
-// findPostgres returns the DSN of a PostgreSQL server: the one that
+// findPostgres returns the DSN of a PostgreSQL server: one in a container of the
+// image that imageVariable names, and nothing else if it names one; the one that
 // GORMCRYPT_TEST_POSTGRES names, else one in a container, else one from the
 // binaries on this machine.
 func findPostgres() (string, error) {
+	if name := os.Getenv(imageVariable); name != "" {
+		postgresFrom = "in a container of " + name
+		dsn, err := fromContainer(name)
+		if err != nil {
+			err = fmt.Errorf("%s, which %s names: %w", postgresFrom, imageVariable, err)
+		}
+		return dsn, err
+	}
 	if dsn := os.Getenv("GORMCRYPT_TEST_POSTGRES"); dsn != "" {
 		postgresFrom = "at GORMCRYPT_TEST_POSTGRES"
 		return dsn, nil
 	}
-	dsn, err := fromContainer()
+	dsn, err := fromContainer(image)
 	if err == nil {
-		postgresFrom = "in a container"
+		postgresFrom = "in a container of " + image
 		return dsn, nil
 	}
 	dsn, err2 := fromBinaries()
@@ -48,10 +59,11 @@ func findPostgres() (string, error) {
 		postgresFrom = "from the binaries on this machine"
 		return dsn, nil
 	}
-	return "", errors.Join(fmt.Errorf("from a container: %w", err), fmt.Errorf("from this machine's binaries: %w", err2))
+	return "", fmt.Errorf("in a container: %w\nfrom the binaries on this machine: %w\n"+
+		"set GORMCRYPT_TEST_POSTGRES to a DSN, start Docker, or install the server (Debian: apt-get install postgresql)", err, err2)
 }
 
-func fromContainer() (dsn string, err error) {
+func fromContainer(image string) (dsn string, err error) {
 	defer func() {
 		// Looking for Docker panics where its settings are wrong.
 		if r := recover(); r != nil {
@@ -68,18 +80,35 @@ func fromContainer() (dsn string, err error) {
 	if err := provider.Health(ctx); err != nil {
 		return "", err
 	}
-	name := os.Getenv("GORMCRYPT_TEST_POSTGRES_IMAGE")
-	if name == "" {
-		name = image
+	container, err := postgres.Run(ctx, image)
+	stopPostgres = func() { _ = testcontainers.TerminateContainer(container) }
+	if err == nil {
+		dsn, err = container.ConnectionString(ctx, "sslmode=disable")
 	}
-	container, err := postgres.Run(ctx, name, postgres.BasicWaitStrategies())
-	stop := func() { _ = testcontainers.TerminateContainer(container) }
+	if err == nil {
+		err = waitFor(dsn)
+	}
 	if err != nil {
-		stop() // it may run, and not be reached
+		err = fmt.Errorf("%w; its log: %s", err, logs(ctx, container))
+		stopPostgres() // it may run, and not be reached
+		stopPostgres = func() {}
 		return "", err
 	}
-	stopPostgres = stop
-	return container.ConnectionString(ctx, "sslmode=disable")
+	return dsn, nil
+}
+
+// logs returns what a container has printed, if it ever ran.
+func logs(ctx context.Context, container *postgres.PostgresContainer) string {
+	if container == nil {
+		return "none"
+	}
+	reader, err := container.Logs(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	defer reader.Close()
+	text, _ := io.ReadAll(reader)
+	return strings.TrimSpace(string(text))
 }
 
 // fromBinaries runs a server in a temporary directory, on a free port of the
@@ -178,15 +207,19 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
+// waitFor waits until a server answers SQL. A container's port is open before.
 func waitFor(dsn string) error {
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
-		if err = db.Ping(); err == nil || time.Now().After(deadline) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		err = db.PingContext(ctx)
+		cancel()
+		if err == nil || time.Now().After(deadline) {
 			return err
 		}
 		time.Sleep(50 * time.Millisecond)

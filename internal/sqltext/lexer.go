@@ -22,7 +22,7 @@ const (
 	Number
 	// Placeholder stands for an argument: ?, ?1, $1, @name, :name.
 	Placeholder
-	// Symbol is any other single character.
+	// Symbol is any other single character, or the two colons of a cast.
 	Symbol
 )
 
@@ -112,6 +112,8 @@ func (l *lexer) token() Token {
 		}
 	case c == '$':
 		return l.dollar()
+	case strings.HasPrefix(l.rest, "::"):
+		return Token{Symbol, l.cut(2)}
 	case c == '?' || c == '@' || c == ':' && len(l.rest) > 1 && isWordStart(l.rest[1]):
 		return Token{Placeholder, l.cut(1 + wordLen(l.rest[1:]))}
 	case c >= '0' && c <= '9':

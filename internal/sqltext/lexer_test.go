@@ -46,7 +46,7 @@ func TestTokens(t *testing.T) {
 		"-- unclosed email":           "",
 		"$$unclosed":                  "string:$$unclosed",
 		"größe = 1e5":                 "word:größe sym:= number:1e5",
-		"a::text ?1":                  "word:a sym:: arg::text arg:?1",
+		"a::text ?1":                  "word:a sym::: word:text arg:?1",
 		"E":                           "word:E",
 		"E'":                          "string:E'",
 		"x'00' e_mail":                "word:x string:'00' word:e_mail",

@@ -1,0 +1,589 @@
+package sqltext
+
+import (
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Statement is the outline of an SQL statement: the tables that it names, and
+// the parts that its clauses consist of.
+type Statement struct {
+	// Verb is the first word behind WITH, in upper case. A VALUES list by
+	// itself, and a statement in parentheses, are a SELECT.
+	Verb string
+	With []CommonTable
+	// Table is what INSERT, UPDATE and DELETE write to.
+	Table Source
+	// Columns are those that an INSERT lists, nil if it lists none.
+	Columns []string
+	// Rows are the expressions of the VALUES of an INSERT.
+	Rows [][][]Token
+	// Query is where an INSERT takes its rows from otherwise, and what an EXPLAIN
+	// is about.
+	Query *Statement
+	// Set are the assignments of an UPDATE, or of an upsert.
+	Set []Assignment
+	// Items are the select list, or that of RETURNING.
+	Items []Item
+	// From are the tables that are read, besides Table.
+	From []Source
+	// Natural says that a join does not name its columns.
+	Natural bool
+	// Rest is everything else: conditions, groups, orders, limits. Statements
+	// inside of it are not read.
+	Rest []Token
+	// Union are the SELECTs that UNION, EXCEPT and INTERSECT add.
+	Union []*Statement
+}
+
+// CommonTable is a statement that WITH gives a name.
+type CommonTable struct {
+	Name    string
+	Query   *Statement
+	Renamed bool // its columns are given other names
+}
+
+// Source is a table, or a statement in its place.
+type Source struct {
+	// Name is the table's, with its database schema and dots, if it is one.
+	Name  string
+	Alias string
+	Query *Statement
+	// Function says that the name is that of a function.
+	Function bool
+	// Renamed says that its columns are given other names.
+	Renamed bool
+}
+
+// Item is an expression of a select list.
+type Item struct {
+	// Tokens are the expression, without its alias.
+	Tokens []Token
+	Alias  string
+	// Query is the statement that the expression consists of, if it does.
+	Query *Statement
+}
+
+// Column returns the name of the column that an item consists of, and the name
+// of its table if there is one. The column may be a star.
+func (i Item) Column() (table, column string, ok bool) { return columnName(i.Tokens) }
+
+// Assignment is one of a SET clause.
+type Assignment struct {
+	Column string
+	Value  []Token
+}
+
+// columnName returns the name that an expression consists of.
+func columnName(tokens []Token) (table, column string, ok bool) {
+	if len(tokens) == 0 || len(tokens)%2 == 0 {
+		return "", "", false
+	}
+	var parts []string
+	for i, token := range tokens {
+		last := i == len(tokens)-1
+		switch {
+		case i%2 == 1 && !token.Is("."), i%2 == 0 && !token.IsName() && !(last && token.Is("*")):
+			return "", "", false
+		case i%2 == 0 && !last:
+			parts = append(parts, token.Text)
+		}
+	}
+	return strings.Join(parts, "."), tokens[len(tokens)-1].Text, true
+}
+
+// Arg returns the index of the argument that a placeholder of a parsed statement
+// stands for, or -1.
+func (t Token) Arg() int {
+	if t.Kind == Placeholder && strings.HasPrefix(t.Text, "$") {
+		if n, err := strconv.Atoi(t.Text[1:]); err == nil && n > 0 {
+			return n - 1
+		}
+	}
+	return -1
+}
+
+// Parse reads the outlines of the statements of a text, of which there mostly is
+// one. It returns false for what it does not understand for certain, such as a
+// nested comment, or arguments by name. In the result all placeholders that
+// stand for an argument are written $1, $2 and so on.
+func Parse(sql string) ([]*Statement, bool) {
+	tokens := slices.Collect(Tokens(sql))
+	if !number(tokens) || slices.ContainsFunc(tokens, func(t Token) bool { return t.Is(NestedComment) }) {
+		return nil, false
+	}
+	var statements []*Statement
+	for len(tokens) > 0 {
+		end := slices.IndexFunc(tokens, func(t Token) bool { return t.Is(";") })
+		if end < 0 {
+			end = len(tokens)
+		}
+		if end > 0 {
+			p := &parser{tokens: tokens[:end], ok: true}
+			s := p.statement()
+			if !p.ok || p.i != end {
+				return nil, false
+			}
+			statements = append(statements, s)
+		}
+		tokens = tokens[min(end+1, len(tokens)):]
+	}
+	return statements, true
+}
+
+// number writes placeholders as $1, $2 and so on. Beside $1, a question mark is
+// an operator of PostgreSQL. It returns false if arguments go by name.
+func number(tokens []Token) bool {
+	isDollar := func(t Token) bool { return t.Arg() >= 0 }
+	dollars, n, numbered := slices.ContainsFunc(tokens, isDollar), 0, false
+	for i, token := range tokens {
+		switch {
+		case token.Kind != Placeholder, isDollar(token):
+		case token.Text == "?" && dollars:
+			tokens[i].Kind = Symbol
+		case token.Text == "?" && !numbered:
+			n++
+			tokens[i].Text = "$" + strconv.Itoa(n)
+		case token.Text[0] == '?' && !dollars && n == 0: // all by number, as SQLite has it
+			numbered = true
+			tokens[i].Text = "$" + token.Text[1:]
+			if tokens[i].Arg() < 0 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// parser reads a statement from left to right. Once it is not ok it stays so,
+// and what it returned is to be thrown away.
+type parser struct {
+	tokens []Token
+	i      int
+	ok     bool
+}
+
+func (p *parser) at(offset int) Token {
+	if i := p.i + offset; i < len(p.tokens) {
+		return p.tokens[i]
+	}
+	return Token{}
+}
+
+func (p *parser) done() bool { return p.i >= len(p.tokens) || p.at(0).Is(")") }
+
+// accept skips words that come next, if all of them do.
+func (p *parser) accept(words ...string) bool {
+	for i, word := range words {
+		if !p.at(i).Is(word) {
+			return false
+		}
+	}
+	p.i += len(words)
+	return true
+}
+
+func (p *parser) expect(words ...string) { p.ok = p.accept(words...) && p.ok }
+
+// name reads a name.
+func (p *parser) name() string {
+	token := p.at(0)
+	if !token.IsName() {
+		p.ok = false
+		return ""
+	}
+	p.i++
+	return token.Text
+}
+
+// dotted reads a name with dots in it.
+func (p *parser) dotted() string {
+	name := p.name()
+	for p.accept(".") {
+		name += "." + p.name()
+	}
+	return name
+}
+
+// until reads tokens up to a word at the same depth of parentheses, or to the end
+// of it.
+func (p *parser) until(words ...string) []Token {
+	start, depth := p.i, 0
+	for ; p.i < len(p.tokens); p.i++ {
+		switch token := p.at(0); {
+		case token.Is("("):
+			depth++
+		case token.Is(")"):
+			if depth--; depth < 0 {
+				return p.tokens[start:p.i]
+			}
+		case depth > 0:
+		case token.Is("FROM") && p.i > start && p.tokens[p.i-1].Is("DISTINCT"): // IS DISTINCT FROM
+		case token.Is(words...) && !(p.i > 0 && p.tokens[p.i-1].Is(".")):
+			return p.tokens[start:p.i]
+		}
+	}
+	p.ok = p.ok && depth == 0
+	return p.tokens[start:p.i]
+}
+
+// parenthesised reads what is inside of parentheses.
+func (p *parser) parenthesised() []Token {
+	p.expect("(")
+	inside := p.until()
+	p.expect(")")
+	return inside
+}
+
+// list reads expressions with commas between them.
+func (p *parser) list(words ...string) [][]Token {
+	var list [][]Token
+	for {
+		list = append(list, p.until(append(words, ",")...))
+		if !p.accept(",") || !p.ok {
+			return list
+		}
+	}
+}
+
+// inner reads a statement in parentheses.
+func (p *parser) inner() *Statement {
+	p.expect("(")
+	s := p.statement()
+	p.expect(")")
+	return s
+}
+
+func (p *parser) startsQuery(offset int) bool {
+	for p.at(offset).Is("(") {
+		offset++
+	}
+	return p.at(offset).Is("SELECT", "WITH", "VALUES")
+}
+
+func (p *parser) statement() *Statement {
+	var with []CommonTable
+	if p.accept("WITH") {
+		p.accept("RECURSIVE")
+		for {
+			table := CommonTable{Name: p.name()}
+			if table.Renamed = p.at(0).Is("("); table.Renamed {
+				p.parenthesised()
+			}
+			p.expect("AS")
+			p.accept("NOT")
+			p.accept("MATERIALIZED")
+			table.Query = p.inner()
+			with = append(with, table)
+			if !p.accept(",") || !p.ok {
+				break
+			}
+		}
+	}
+	s := p.verb()
+	s.With = append(with, s.With...)
+	return s
+}
+
+func (p *parser) verb() *Statement {
+	if !p.ok || p.done() {
+		p.ok = false
+		return &Statement{}
+	}
+	switch {
+	case p.startsQuery(0):
+		return p.query()
+	case p.accept("INSERT"):
+		if p.accept("OR") {
+			p.name()
+		}
+		p.expect("INTO")
+		return p.insert()
+	case p.accept("REPLACE", "INTO"):
+		return p.insert()
+	case p.accept("UPDATE"):
+		if p.accept("OR") {
+			p.name()
+		}
+		return p.update()
+	case p.accept("DELETE", "FROM"):
+		return p.delete()
+	case p.accept("EXPLAIN"):
+		for p.accept("QUERY") || p.accept("PLAN") || p.accept("ANALYZE") || p.accept("VERBOSE") {
+		}
+		if p.at(0).Is("(") && !p.startsQuery(0) {
+			p.parenthesised()
+		}
+		return &Statement{Verb: "EXPLAIN", Query: p.statement()}
+	}
+	return &Statement{Verb: strings.ToUpper(p.at(0).Text), Rest: p.until()}
+}
+
+// query reads SELECTs with UNION, EXCEPT or INTERSECT between them.
+func (p *parser) query() *Statement {
+	s := p.selection()
+	for p.ok && (p.accept("UNION") || p.accept("EXCEPT") || p.accept("INTERSECT")) {
+		p.accept("ALL")
+		p.accept("DISTINCT")
+		s.Union = append(s.Union, p.selection())
+	}
+	if p.at(0).Is("ORDER", "LIMIT", "OFFSET", "FETCH", "FOR") {
+		s.Rest = append(slices.Clip(s.Rest), p.until(endWords...)...)
+	}
+	return s
+}
+
+var (
+	// endWords end a SELECT that an INSERT takes its rows from, or one of a
+	// UNION.
+	endWords = []string{"UNION", "EXCEPT", "INTERSECT", "RETURNING", "CONFLICT"}
+	// restWords end a select list, and the tables behind FROM.
+	restWords = append([]string{"WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR"}, endWords...)
+	joinWords = []string{"JOIN", "NATURAL", "LEFT", "RIGHT", "FULL", "INNER", "CROSS"}
+)
+
+func (p *parser) selection() *Statement {
+	if p.at(0).Is("(") {
+		return p.inner()
+	}
+	s := &Statement{Verb: "SELECT"}
+	if p.accept("VALUES") {
+		for {
+			row := p.parenthesised()
+			s.Rest = append(append(s.Rest, row...), Token{Symbol, ","})
+			if len(s.Items) == 0 {
+				s.Items = items(splitList(row))
+			}
+			if !p.accept(",") || !p.ok {
+				return s
+			}
+		}
+	}
+	if !p.accept("SELECT") { // WITH in parentheses
+		if p.at(0).Is("WITH") {
+			return p.statement()
+		}
+		p.ok = false
+		return s
+	}
+	if p.accept("DISTINCT") && p.accept("ON") {
+		s.Rest = append(s.Rest, p.parenthesised()...)
+	}
+	p.accept("ALL")
+	s.Items = items(p.list(append([]string{"FROM", "INTO"}, restWords...)...))
+	p.ok = p.ok && !p.at(0).Is("INTO")
+	if p.accept("FROM") {
+		p.from(s)
+	}
+	// An INSERT ... SELECT may go on with ON CONFLICT.
+	s.Rest = append(s.Rest, p.until(endWords...)...)
+	if p.at(0).Is("CONFLICT") {
+		if n := len(s.Rest); n > 0 && s.Rest[n-1].Is("ON") {
+			p.i--
+			s.Rest = s.Rest[:n-1]
+		} else {
+			p.ok = false
+		}
+	}
+	return s
+}
+
+func splitList(tokens []Token) [][]Token {
+	p := &parser{tokens: tokens, ok: true}
+	return p.list()
+}
+
+// items takes the aliases off the expressions of a select list.
+func items(list [][]Token) []Item {
+	var items []Item
+	for _, tokens := range list {
+		item := Item{Tokens: tokens}
+		switch n := len(tokens); {
+		case n >= 3 && tokens[n-2].Is("AS"):
+			item.Tokens, item.Alias = tokens[:n-2], tokens[n-1].Text
+		case n >= 2 && tokens[n-1].IsName() && endsExpression(tokens[n-2]):
+			item.Tokens, item.Alias = tokens[:n-1], tokens[n-1].Text
+		}
+		if n := len(item.Tokens); n > 2 && item.Tokens[0].Is("(") {
+			p := &parser{tokens: item.Tokens, ok: true}
+			if query := (*Statement)(nil); p.startsQuery(1) {
+				if query = p.inner(); p.ok && p.i == n {
+					item.Query = query
+				}
+			}
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+// endsExpression reports whether a name behind a token is an alias.
+func endsExpression(t Token) bool {
+	return t.IsName() || t.Is(")", "*", "END", "NULL") || t.Kind == String || t.Kind == Number || t.Kind == Placeholder
+}
+
+// from reads the tables behind FROM, and what they are joined on.
+func (p *parser) from(s *Statement) {
+	for p.ok {
+		s.From = append(s.From, p.source(s))
+		for p.accept("ON") || p.accept("USING") {
+			if p.at(0).Is("CONFLICT") {
+				p.i--
+				return
+			}
+			ends := append(append([]string{",", "ON", "USING"}, joinWords...), restWords...)
+			s.Rest = append(append(s.Rest, p.until(ends...)...), Token{Symbol, ","})
+		}
+		if p.accept(",") {
+			continue
+		}
+		joined := false
+		for p.at(0).Is(append(joinWords, "OUTER")...) && !joined {
+			s.Natural = s.Natural || p.at(0).Is("NATURAL")
+			joined = p.at(0).Is("JOIN")
+			p.i++
+		}
+		if !joined {
+			p.ok = p.ok && (p.done() || p.at(0).Is(restWords...) || p.at(0).Is("ON", "SET"))
+			return
+		}
+	}
+}
+
+func (p *parser) source(s *Statement) Source {
+	p.accept("LATERAL")
+	p.accept("ONLY")
+	var source Source
+	switch {
+	case p.at(0).Is("(") && p.startsQuery(1):
+		source.Query = p.inner()
+	case p.at(0).IsName():
+		source.Name = p.dotted()
+		if source.Function = p.at(0).Is("("); source.Function {
+			s.Rest = append(append(s.Rest, p.parenthesised()...), Token{Symbol, ","})
+		}
+	default:
+		p.ok = false
+	}
+	source.Alias = p.alias()
+	if source.Renamed = source.Alias != "" && p.at(0).Is("("); source.Renamed {
+		p.parenthesised()
+	}
+	return source
+}
+
+func (p *parser) alias() string {
+	if p.accept("AS") {
+		return p.name()
+	}
+	if p.at(0).IsName() {
+		return p.name()
+	}
+	return ""
+}
+
+func (p *parser) insert() *Statement {
+	s := &Statement{Verb: "INSERT"}
+	s.Table.Name = p.dotted()
+	if p.accept("AS") {
+		s.Table.Alias = p.name()
+	}
+	if p.at(0).Is("(") && !p.startsQuery(1) {
+		for _, tokens := range splitList(p.parenthesised()) {
+			if len(tokens) != 1 || !tokens[0].IsName() {
+				p.ok = false
+				return s
+			}
+			s.Columns = append(s.Columns, tokens[0].Text)
+		}
+	}
+	switch {
+	case p.accept("DEFAULT", "VALUES"):
+	case p.accept("VALUES"):
+		for {
+			s.Rows = append(s.Rows, splitList(p.parenthesised()))
+			if !p.accept(",") || !p.ok {
+				break
+			}
+		}
+	case p.startsQuery(0):
+		s.Query = p.statement()
+	default:
+		p.ok = false
+	}
+	if p.accept("ON", "CONFLICT") {
+		s.Rest = append(s.Rest, p.until("DO")...)
+		p.expect("DO")
+		if p.accept("UPDATE", "SET") {
+			p.assignments(s)
+			s.Rest = append(append(s.Rest, Token{Symbol, ","}), p.until("RETURNING")...)
+		} else {
+			p.expect("NOTHING")
+		}
+	}
+	p.returning(s)
+	return s
+}
+
+func (p *parser) update() *Statement {
+	s := &Statement{Verb: "UPDATE"}
+	s.Table = p.source(s)
+	p.expect("SET")
+	p.assignments(s)
+	if p.accept("FROM") {
+		p.from(s)
+	}
+	s.Rest = append(s.Rest, p.until("RETURNING")...)
+	p.returning(s)
+	return s
+}
+
+func (p *parser) delete() *Statement {
+	s := &Statement{Verb: "DELETE"}
+	s.Table = p.source(s)
+	if p.accept("USING") {
+		p.from(s)
+	}
+	s.Rest = append(s.Rest, p.until("RETURNING")...)
+	p.returning(s)
+	return s
+}
+
+func (p *parser) assignments(s *Statement) {
+	for _, tokens := range p.list("WHERE", "FROM", "RETURNING", "ORDER", "LIMIT") {
+		equals := slices.IndexFunc(tokens, func(t Token) bool { return t.Is("=") })
+		if equals < 0 {
+			p.ok = false
+			return
+		}
+		_, column, ok := columnName(tokens[:equals])
+		p.ok = p.ok && ok && column != "*"
+		s.Set = append(s.Set, Assignment{Column: column, Value: tokens[equals+1:]})
+	}
+}
+
+func (p *parser) returning(s *Statement) {
+	if p.accept("RETURNING") {
+		s.Items = items(p.list())
+	}
+}
+
+// Arguments returns the index of the argument of every placeholder in a text
+// that Parse understands.
+func Arguments(sql string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		tokens := slices.Collect(Tokens(sql))
+		if !number(tokens) {
+			return
+		}
+		for _, token := range tokens {
+			if i := token.Arg(); i >= 0 && !yield(i) {
+				return
+			}
+		}
+	}
+}

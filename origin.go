@@ -1,0 +1,451 @@
+package gormcrypt
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gormcrypt/gormcrypt/internal/sqltext"
+)
+
+// Where the columns of a result come from, read from the statement that they
+// are the result of.
+
+// origin is the column of a table that a column of a result comes from.
+type origin struct {
+	// policy is that of an encrypted column.
+	policy *policy
+	// table is what the statement calls the table, column the name there; both
+	// are folded, and empty for an expression.
+	table, column string
+	// unknown says that it cannot be told. Ciphertext in such a column is an
+	// error.
+	unknown bool
+}
+
+// resultColumn is an item of a select list.
+type resultColumn struct {
+	origin
+	name string // folded, as the result calls it
+	// star are the tables of whose columns a star stands for.
+	star []resultSource
+}
+
+// resultSource is a table that a statement reads.
+type resultSource struct {
+	name, table string // folded: what the statement calls it, and its own name
+	models      modelPolicies
+	// derived are the columns of a statement in its place.
+	derived []resultColumn
+	// unknown says that its columns cannot be told.
+	unknown bool
+}
+
+// column returns the origin of a column of the table, if the table is known to
+// have it.
+func (s *resultSource) column(name string) (from origin, ok bool) {
+	switch {
+	case s.unknown:
+		return origin{unknown: true}, true
+	case s.derived == nil:
+		policy := s.models.column(name)
+		return origin{policy: policy, table: s.name, column: name}, policy != nil || s.models.have(name)
+	}
+	for _, column := range s.derived {
+		if column.star != nil {
+			if from, ok := starColumn(column.star, name, 1, 0); ok {
+				return from, true
+			}
+		} else if column.name == name {
+			// Its neighbours are those of this statement, not of that one.
+			return origin{policy: column.policy, table: s.name, column: name, unknown: column.unknown}, true
+		}
+	}
+	return origin{}, false
+}
+
+// starColumn returns the origin of the nth column of that name, of count, among
+// all columns of some tables.
+func starColumn(sources []resultSource, name string, count, nth int) (from origin, ok bool) {
+	var found []origin
+	for i := range sources {
+		if from, ok := sources[i].column(name); ok {
+			found = append(found, from)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		if len(sources) == 1 && sources[0].derived == nil {
+			return origin{table: sources[0].name, column: name}, false
+		}
+		return origin{}, false
+	case len(found) == count: // each table has one
+		return found[nth], true
+	}
+	return origin{unknown: true}, true
+}
+
+// resolver reads where the columns of a statement's results come from.
+type resolver struct {
+	plugin *Plugin
+	// own are the policies of the statement's model, which it may use with any
+	// table.
+	own      modelPolicies
+	ownTable string // folded
+}
+
+// scope is what names mean in a statement, or in one inside of it.
+type scope struct {
+	sources []resultSource
+	common  map[string][]resultColumn
+	natural bool
+	outer   *scope
+}
+
+func (r *resolver) models(table string) modelPolicies {
+	models := r.plugin.tables.named(table)
+	if fold(table) == r.ownTable {
+		models = append(slices.Clip(r.own), models...)
+	}
+	return models
+}
+
+// result returns the columns of a statement's result. It returns an error for
+// an expression with an encrypted column in it.
+func (r *resolver) result(s *sqltext.Statement, outer *scope) ([]resultColumn, error) {
+	inside, err := r.scope(s, outer)
+	if err != nil {
+		return nil, err
+	}
+	var columns []resultColumn
+	for _, item := range s.Items {
+		column, err := r.item(item, inside)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, column)
+	}
+	for _, other := range s.Union {
+		more, err := r.result(other, inside)
+		if err != nil {
+			return nil, err
+		}
+		if columns, err = merge(columns, more); err != nil {
+			return nil, err
+		}
+	}
+	return columns, nil
+}
+
+// merge returns the columns of a UNION. It returns an error where ciphertext of one
+// column would come among values of another.
+func merge(first, second []resultColumn) ([]resultColumn, error) {
+	merged := slices.Clone(first)
+	for i := range merged {
+		other := resultColumn{origin: origin{unknown: true}}
+		if len(first) == len(second) {
+			other = second[i]
+		}
+		if first[i].star == nil && other.star == nil && first[i].policy == other.policy && first[i].unknown == other.unknown {
+			continue
+		}
+		for _, side := range []resultColumn{first[i], other} {
+			if side.policy != nil {
+				return nil, notComputable(side.policy, "in a UNION with another column")
+			}
+		}
+		merged[i] = resultColumn{name: first[i].name, origin: origin{unknown: true}}
+		if first[i].star != nil { // of as many columns as there are
+			merged[i].star = []resultSource{{unknown: true}}
+		}
+	}
+	return merged, nil
+}
+
+func (r *resolver) scope(s *sqltext.Statement, outer *scope) (*scope, error) {
+	inside := &scope{common: map[string][]resultColumn{}, natural: s.Natural, outer: outer}
+	for _, table := range s.With {
+		// One that reads itself is not known while it is read.
+		inside.common[fold(table.Name)] = []resultColumn{{star: []resultSource{{unknown: true}}}}
+		columns, err := r.result(table.Query, inside)
+		if err != nil {
+			return nil, err
+		}
+		if !table.Renamed {
+			inside.common[fold(table.Name)] = columns
+		} else {
+			inside.common[fold(table.Name)] = []resultColumn{{star: []resultSource{{unknown: true}}}}
+		}
+	}
+	sources := s.From
+	if s.Table.Name != "" {
+		sources = append([]sqltext.Source{s.Table}, sources...)
+	}
+	for _, source := range sources {
+		resolved, err := r.source(source, inside)
+		if err != nil {
+			return nil, err
+		}
+		inside.sources = append(inside.sources, resolved)
+	}
+	return inside, nil
+}
+
+func (r *resolver) source(source sqltext.Source, inside *scope) (resultSource, error) {
+	resolved := resultSource{name: fold(source.Alias), table: fold(source.Name), unknown: source.Function}
+	if source.Alias == "" {
+		resolved.name = resolved.table
+	}
+	if source.Query != nil {
+		columns, err := r.result(source.Query, inside)
+		if err != nil {
+			return resolved, err
+		}
+		resolved.derived = columns
+	} else if columns, ok := inside.lookup(resolved.table); ok && !strings.Contains(source.Name, ".") {
+		resolved.derived = columns
+	} else if !source.Function {
+		resolved.models = r.models(source.Name)
+	}
+	if source.Renamed && (source.Query != nil || len(resolved.models) > 0) {
+		resolved.unknown = true
+	}
+	return resolved, nil
+}
+
+// lookup returns the columns of a common table.
+func (s *scope) lookup(name string) ([]resultColumn, bool) {
+	for ; s != nil; s = s.outer {
+		if columns, ok := s.common[name]; ok {
+			return columns, true
+		}
+	}
+	return nil, false
+}
+
+func (r *resolver) item(item sqltext.Item, inside *scope) (resultColumn, error) {
+	table, name, ok := item.Column()
+	switch {
+	case ok && name == "*":
+		sources := inside.sources
+		if table != "" {
+			sources = nil
+			if source := inside.named(table); source != nil {
+				sources = []resultSource{*source}
+			}
+		}
+		if inside.natural || len(sources) == 0 {
+			sources = []resultSource{{unknown: true}}
+		}
+		return resultColumn{star: sources}, nil
+	case ok:
+		column := resultColumn{name: fold(item.Alias), origin: inside.column(table, name)}
+		if item.Alias == "" {
+			column.name = fold(name)
+		}
+		if whole := inside.row(table, name); whole != nil && column.policy == nil {
+			return column, wholeRow(whole)
+		}
+		return column, nil
+	case item.Query != nil:
+		columns, err := r.result(item.Query, inside)
+		column := resultColumn{name: fold(item.Alias), origin: origin{unknown: true}}
+		if len(columns) == 1 && columns[0].star == nil {
+			column.origin = origin{policy: columns[0].policy, unknown: columns[0].unknown}
+			if column.name == "" {
+				column.name = columns[0].name
+			}
+		}
+		return column, err
+	}
+	column := resultColumn{name: fold(item.Alias)}
+	var err error
+	column.unknown, err = r.expression(item.Tokens, inside)
+	return column, err
+}
+
+// expression reports whether an expression may come to something encrypted. It
+// returns an error if it is made of an encrypted column.
+func (r *resolver) expression(tokens []sqltext.Token, inside *scope) (unknown bool, err error) {
+	if isRowCount(tokens) {
+		return false, nil
+	}
+	for i, token := range tokens {
+		at := func(j int) sqltext.Token {
+			if j < 0 || j >= len(tokens) {
+				return sqltext.Token{}
+			}
+			return tokens[j]
+		}
+		if token.Is("SELECT") {
+			unknown = true
+		}
+		if token.Is("*") && at(i-1).Is(".") {
+			if source := inside.named(at(i - 2).Text); source != nil && source.encrypted() {
+				return true, wholeRow(source)
+			}
+		}
+		if !token.IsName() || at(i+1).Is(".", "(") || at(i-1).Is("AS", "::") {
+			continue
+		}
+		table, before := "", i-1
+		if at(i - 1).Is(".") {
+			table, before = at(i-2).Text, i-3
+		}
+		from := inside.column(table, token.Text)
+		if from.policy != nil && !isNullTest(tokens, i, before) {
+			return true, notComputable(from.policy, "in an expression")
+		}
+		if whole := inside.row(table, token.Text); whole != nil {
+			return true, wholeRow(whole)
+		}
+		unknown = unknown || from.unknown
+	}
+	return unknown, nil
+}
+
+// isRowCount reports whether an expression is count(*) or count of a column.
+func isRowCount(tokens []sqltext.Token) bool {
+	n := len(tokens)
+	if n < 4 || !tokens[0].Is("count") || !tokens[1].Is("(") || !tokens[n-1].Is(")") {
+		return false
+	}
+	_, _, ok := sqltext.Item{Tokens: tokens[2 : n-1]}.Column()
+	return ok
+}
+
+// isNullTest reports whether nothing but IS NULL or IS NOT NULL is done to the
+// column that token i names, whose name with that of its table is behind token
+// before. In "? = x IS NULL" it is the comparison that is tested.
+func isNullTest(tokens []sqltext.Token, i, before int) bool {
+	is := func(j int, words ...string) bool { return j < len(tokens) && tokens[j].Is(words...) }
+	alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
+	return alone && (is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL")))
+}
+
+func notComputable(policy *policy, where string) error {
+	return &Error{Op: "query", Table: policy.column.Table, Column: policy.column.Column,
+		Err: fmt.Errorf("%w, nor does it come to anything %s; select the column by itself", ErrNotQueryable, where)}
+}
+
+func wholeRow(source *resultSource) error {
+	return &Error{Op: "query", Table: source.table, Err: fmt.Errorf("%w, or a whole row of them in an expression; name the columns", ErrNotQueryable)}
+}
+
+// named returns the table that a name stands in front of a column for.
+func (s *scope) named(table string) *resultSource {
+	for ; s != nil; s = s.outer {
+		for i := range s.sources {
+			if s.sources[i].name == fold(table) {
+				return &s.sources[i]
+			}
+		}
+	}
+	return nil
+}
+
+// row returns the table of which a name without another in front stands for a
+// whole row, if that has encrypted columns.
+func (s *scope) row(table, name string) *resultSource {
+	if table != "" {
+		return nil
+	}
+	if source := s.named(name); source != nil && source.encrypted() {
+		return source
+	}
+	return nil
+}
+
+// encrypted reports whether the table may have an encrypted column.
+func (s *resultSource) encrypted() bool {
+	if s.unknown || len(s.models) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(s.derived, func(column resultColumn) bool {
+		return column.policy != nil || column.unknown || slices.ContainsFunc(column.star, func(s resultSource) bool { return s.encrypted() })
+	})
+}
+
+// column returns the origin of a column by its name.
+func (s *scope) column(table, name string) origin {
+	name = fold(name)
+	if table != "" {
+		if source := s.named(table); source != nil {
+			if from, ok := source.column(name); ok {
+				return from
+			}
+			return origin{table: source.name, column: name}
+		}
+		return origin{column: name}
+	}
+	for ; s != nil; s = s.outer {
+		if from, ok := starColumn(s.sources, name, 1, 0); ok {
+			return from
+		}
+		if len(s.sources) == 1 && s.sources[0].derived == nil {
+			return origin{table: s.sources[0].name, column: name}
+		}
+	}
+	return origin{column: name}
+}
+
+// matchColumns returns the origins of a result's columns by their names, which
+// say what a star stood for.
+func matchColumns(columns []resultColumn, names []string) []origin {
+	origins := make([]origin, len(names))
+	unknown := func() []origin {
+		for i := range origins {
+			origins[i] = origin{unknown: true}
+		}
+		return origins
+	}
+	isStar := func(c resultColumn) bool { return c.star != nil }
+	first := slices.IndexFunc(columns, isStar)
+	if first < 0 {
+		if len(columns) != len(names) {
+			return unknown()
+		}
+		for i, column := range columns {
+			origins[i] = column.origin
+		}
+		return origins
+	}
+	last := first
+	var sources []resultSource
+	for i, column := range columns {
+		if isStar(column) {
+			last = i
+			sources = append(sources, column.star...)
+		}
+	}
+	behind := len(columns) - 1 - last
+	if len(names) < first+behind {
+		return unknown()
+	}
+	for i := range first {
+		origins[i] = columns[i].origin
+	}
+	for i := range behind {
+		origins[len(names)-1-i] = columns[len(columns)-1-i].origin
+	}
+	middle := names[first : len(names)-behind]
+	if slices.ContainsFunc(columns[first:last], func(c resultColumn) bool { return !isStar(c) }) {
+		sources = append(slices.Clip(sources), resultSource{unknown: true})
+	}
+	for i, name := range middle {
+		count, nth := 0, 0
+		for j, other := range middle {
+			if strings.EqualFold(name, other) {
+				if j < i {
+					nth++
+				}
+				count++
+			}
+		}
+		var ok bool
+		if origins[first+i], ok = starColumn(sources, fold(name), count, nth); !ok {
+			origins[first+i].column = fold(name)
+		}
+	}
+	return origins
+}

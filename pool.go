@@ -1,0 +1,175 @@
+package gormcrypt
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"reflect"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
+)
+
+// The read gate sees results where they come in: between GORM and its
+// connection pool, for as long as a callback of GORM's own runs.
+
+// openingPool is the connection pool of one statement. It opens what is read.
+type openingPool struct {
+	gorm.ConnPool
+	plugin *Plugin
+	stmt   *gorm.Statement
+	// writes says that the destination is what the program writes.
+	writes bool
+}
+
+// enterPool puts an openingPool in front of the statement's pool, unless its
+// result goes to fields that the serializer opens.
+func (p *Plugin) enterPool(db *gorm.DB) {
+	if db.Error == nil && !db.DryRun && !p.readsOwnModel(db.Statement) {
+		p.putPool(db)
+	}
+}
+
+// enterWritePool is enterPool for statements that have a result only if they ask
+// for it.
+func (p *Plugin) enterWritePool(db *gorm.DB) {
+	if _, ok := db.Statement.Clauses["RETURNING"]; !ok {
+		return
+	}
+	p.enterPool(db)
+	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
+		pool.writes = true
+	}
+}
+
+// enterRowPool is enterPool for DB.Scan, which does not say yet where the result
+// goes. The results of Row and Rows are plain database/sql, and hold ciphertext.
+func (p *Plugin) enterRowPool(db *gorm.DB) {
+	if reflect.TypeOf(db.Logger) == recorderType {
+		p.putPool(db)
+	}
+}
+
+func (p *Plugin) putPool(db *gorm.DB) {
+	if _, there := db.Statement.ConnPool.(*openingPool); !there && db.Error == nil && !db.DryRun && !p.tables.empty() {
+		db.Statement.ConnPool = &openingPool{ConnPool: db.Statement.ConnPool, plugin: p, stmt: db.Statement}
+	}
+}
+
+// recorderType is the logger that DB.Scan puts in place of the configured one.
+var recorderType = reflect.TypeOf(logger.Recorder.New())
+
+// leavePool takes it away again.
+func leavePool(db *gorm.DB) {
+	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
+		db.Statement.ConnPool = pool.ConnPool
+	}
+}
+
+// QueryContext sends a statement and opens its result.
+func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := refusedArgument(args); err != nil {
+		return nil, err
+	}
+	columns, err := o.plugin.resultOf(o.stmt, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := o.ConnPool.QueryContext(ctx, query, args...)
+	if err != nil || columns == nil {
+		return rows, err
+	}
+	opened, err := openRows(o.stmt, rows, columns, o.writes)
+	if err != nil {
+		return nil, errors.Join(err, rows.Close())
+	}
+	return opened, nil
+}
+
+// ExecContext sends a statement.
+func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := refusedArgument(args); err != nil {
+		return nil, err
+	}
+	return o.ConnPool.ExecContext(ctx, query, args...)
+}
+
+// QueryRowContext sends a statement. Its result is not opened.
+func (o *openingPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := refusedArgument(args); err != nil {
+		return rowOf(err)
+	}
+	return o.ConnPool.QueryRowContext(ctx, query, args...)
+}
+
+// refusedArgument returns the error of a subquery that was refused: GORM does not
+// tell the outer statement of it. Some drivers would ask for the argument when
+// they have sent the text.
+func refusedArgument(args []any) error {
+	for _, arg := range args {
+		if refused, ok := arg.(refused); ok {
+			return refused.err
+		}
+	}
+	return nil
+}
+
+// rowOf returns a row whose Scan gives an error.
+func rowOf(err error) *sql.Row {
+	broken := sql.OpenDB(unreachable{err})
+	defer broken.Close()
+	return broken.QueryRow("")
+}
+
+// unreachable is a driver.Connector that fails.
+type unreachable struct{ err error }
+
+func (u unreachable) Connect(context.Context) (driver.Conn, error) { return nil, u.err }
+func (unreachable) Driver() driver.Driver                          { return nil }
+
+// readsOwnModel reports whether GORM builds the statement for its model, its
+// table and its columns, and scans the result into the model.
+func (p *Plugin) readsOwnModel(stmt *gorm.Statement) bool {
+	s := stmt.Schema
+	if s == nil || stmt.SQL.Len() > 0 || len(stmt.Joins) > 0 || stmt.TableExpr != nil || stmt.Table != s.Table ||
+		structType(stmt.Dest) != s.ModelType || len(stmt.ColumnMapping) > 0 {
+		return false
+	}
+	for _, name := range []string{"FROM", "SELECT"} {
+		if _, ok := stmt.Clauses[name]; ok {
+			return false
+		}
+	}
+	if returning, ok := stmt.Clauses["RETURNING"].Expression.(clause.Returning); ok && !returningColumns(s, returning) {
+		return false
+	}
+	for _, name := range stmt.Selects {
+		if s.LookUpField(name) == nil && name != "*" && name != clause.Associations && s.Relationships.Relations[name] == nil {
+			return false
+		}
+	}
+	m := p.rowModel(stmt)
+	return m != nil && (len(m.byField) > 0 || p.isPlain(m))
+}
+
+func returningColumns(s *schema.Schema, returning clause.Returning) bool {
+	for _, column := range returning.Columns {
+		if column.Raw || column.Alias != "" || column.Name != "*" && s.LookUpField(column.Name) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// resultOf returns the columns of a statement's result, nil if none of them may
+// be encrypted.
+func (p *Plugin) resultOf(stmt *gorm.Statement, query string) ([]resultColumn, error) {
+	read := p.read(stmt, query)
+	if read.err != nil {
+		return nil, read.err
+	}
+	return read.columns, nil
+}

@@ -1,0 +1,75 @@
+package gormcrypt
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"reflect"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+// Sealed is the ciphertext of a value, for one column. It is an argument for
+// hand-written SQL that the plugin cannot read, and for other programs that
+// write to the database.
+type Sealed struct {
+	policy *policy
+	stored driver.Value
+}
+
+// Value returns what is to be stored: a string, or a []byte for a binary column,
+// or nil for NULL.
+func (s Sealed) Value() (driver.Value, error) { return s.stored, nil }
+
+// Format writes what is to be stored, which is no secret.
+func (s Sealed) Format(f fmt.State, _ rune) {
+	if text, ok := s.stored.([]byte); ok {
+		fmt.Fprintf(f, "%q", text)
+		return
+	}
+	fmt.Fprint(f, s.stored)
+}
+
+// Seal encrypts a value for the column of a model's field, by the field's name
+// in Go or by that of its column. Model is a pointer to a struct of
+// Config.Models; if the field has bind=, it holds the values that the ciphertext
+// is bound to.
+//
+// It returns ErrNoPlugin if db is without the plugin, a *ModelError if there is
+// no such field or it is not encrypted, and otherwise an *Error.
+func Seal(db *gorm.DB, model any, field string, value any) (Sealed, error) {
+	p, ok := db.Plugins[(&Plugin{}).Name()].(*Plugin)
+	if !ok {
+		return Sealed{}, ErrNoPlugin
+	}
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(model); err != nil {
+		return Sealed{}, fmt.Errorf("gormcrypt: parsing the model %T: %w", model, err)
+	}
+	m, err := p.model(stmt.Schema)
+	if err != nil {
+		return Sealed{}, err
+	}
+	found := stmt.Schema.LookUpField(field)
+	policy := m.byField[found]
+	if policy == nil {
+		return Sealed{}, &ModelError{Model: stmt.Schema.ModelType.String(), Field: field, Problem: "it has no encrypted field of that name",
+			Fix: "write the name of a field that is marked as encrypted"}
+	}
+	stored, err := policy.seal(db.Statement.Context, value, &modelRow{stmt, reflect.Indirect(reflect.ValueOf(model))})
+	return Sealed{policy, stored}, err
+}
+
+// modelRow is a row as a model has it.
+type modelRow struct {
+	stmt  *gorm.Statement
+	model reflect.Value
+}
+
+func (r *modelRow) value(field *schema.Field) (any, error) {
+	value, zero := field.ValueOf(r.stmt.Context, r.model)
+	if zero {
+		return nil, fmt.Errorf("%s is zero in the model that was given", field.Name)
+	}
+	return value, nil
+}
