@@ -282,11 +282,29 @@ func (c *check) finish() {
 func (c *check) checkStored() {
 	c.Helper()
 	for _, table := range c.place.tables {
-		for _, row := range c.query("SELECT " + strings.Join(table.encrypted, ", ") + " FROM " + table.name) {
-			for i, value := range row {
-				if text, ok := value.(string); value != nil && (!ok || !strings.HasPrefix(text, "gc1:")) {
-					c.fail("stored", "%s.%s holds a %T, %.20q", table.name, table.encrypted[i], value, fmt.Sprint(value))
-				}
+		c.requireSealed(table.name, table.encrypted...)
+	}
+}
+
+// requireSealed is the check of what is stored.
+func (c *check) requireSealed(table string, columns ...string) {
+	c.Helper()
+	for _, row := range c.query("SELECT " + strings.Join(columns, ", ") + " FROM " + table) {
+		for i, value := range row {
+			if text, ok := value.(string); value != nil && (!ok || !strings.HasPrefix(text, "gc1:")) {
+				c.fail("stored", "%s.%s holds a %T, %.20q", table, columns[i], value, fmt.Sprint(value))
+			}
+		}
+	}
+}
+
+// requireNull checks that nothing is stored in some columns.
+func (c *check) requireNull(table string, columns ...string) {
+	c.Helper()
+	for _, row := range c.query("SELECT " + strings.Join(columns, ", ") + " FROM " + table) {
+		for i, value := range row {
+			if value != nil {
+				c.fail("stored", "%s.%s is not NULL", table, columns[i])
 			}
 		}
 	}

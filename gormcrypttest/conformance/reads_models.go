@@ -119,6 +119,19 @@ var modelReads = []row{
 		}
 		return got, nil
 	}),
+	reads("`Raw(\"SELECT ...\").Rows` with `ScanRows`", func(c *check, db *gorm.DB, got *customer) error {
+		rows, err := db.Raw("SELECT * FROM customers WHERE name = ?", "ada").Rows()
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := db.ScanRows(rows, got); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}),
 	reads("`Select(\"*\")`, `Omit()`", func(c *check, db *gorm.DB, got *customer) error { return db.Select("*").Omit().First(got).Error }),
 	reads("`Distinct()`", func(c *check, db *gorm.DB, got *customer) error {
 		return db.Distinct().Where("name = ?", "ada").Take(got).Error

@@ -155,6 +155,10 @@ var structReads = []row{
 	into("`Table(\"t\")`: a smaller struct, without marks", func(db *gorm.DB) *gorm.DB { return db.Table("customers") },
 		func(c *customer) contact { return c.contact() }),
 	raw("`Raw`: a smaller struct, without marks", "SELECT "+contactColumns+" FROM customers ORDER BY name", func(c *customer) contact { return c.contact() }),
+	raw("`Raw(\"SELECT t.* ...\")`: a smaller struct, without marks", "SELECT x.* FROM customers x JOIN customers y ON y.id = x.id ORDER BY x.name", func(c *customer) contact { return c.contact() }),
+	into("`Select(\"t.*\")`, `Distinct(columns)`: a smaller struct, without marks", func(db *gorm.DB) *gorm.DB {
+		return db.Table("customers AS x").Select("x.*").Distinct()
+	}, func(c *customer) contact { return c.contact() }),
 	into("`Select(\"column AS name\")`: other names, without marks", func(db *gorm.DB) *gorm.DB { return db.Model(&customer{}).Select(labelColumns) },
 		func(c *customer) label { return c.label() }),
 	into("`Select(columns, ...)` with `AS`: other names, without marks", func(db *gorm.DB) *gorm.DB {
@@ -250,6 +254,60 @@ var structReads = []row{
 		var got, all []unmarked
 		c.must(c.fresh().FindInBatches(&got, 1, func(*gorm.DB, int) error { all = append(all, got...); return nil }).Error)
 		c.same("what was read", all, []unmarked{*ada.unmarked(), *bob.unmarked()})
+	}},
+	{path: "A scalar subquery in the select list, without marks", happens: "opened, or refused, `ErrNotQueryable`", run: func(c *check) {
+		ada := c.existing("ada")
+		var got []label
+		err := c.fresh().Model(&customer{}).Select("name, (SELECT c.email FROM customers c WHERE c.id = customers.id) AS title").Find(&got).Error
+		c.heard(err)
+		if err == nil {
+			c.same("what was read", got, []label{{Name: "ada", Title: ada.Email}})
+			return
+		}
+		c.values++
+		if !errNotQueryable.matches(err) {
+			c.fail("refused", "the error is %v", err)
+		}
+		c.nothing(got)
+	}},
+	{path: "A view, into a struct without marks", happens: "ciphertext: the plugin does not know what the view reads", run: func(c *check) {
+		c.existing("ada")
+		c.execute("CREATE VIEW titles AS SELECT name, email AS title FROM customers")
+		defer c.execute("DROP VIEW titles")
+		var labels []label
+		c.must(c.fresh().Table("titles").Find(&labels).Error)
+		for _, label := range labels {
+			c.ciphertext(label.Title)
+		}
+	}},
+	{path: "A view, into a struct with marks and `context=`", happens: opened, run: func(c *check) {
+		ada := c.existing("ada")
+		c.execute("CREATE VIEW titles AS SELECT name, email AS title, salary AS amount, api_key AS secret FROM customers")
+		defer c.execute("DROP VIEW titles")
+		want := []markedLabel{{Name: "ada", Title: ada.Email, Amount: ada.Salary, Secret: ada.APIKey}}
+		var found, scanned []markedLabel
+		c.must(c.fresh().Table("titles").Find(&found).Error)
+		c.must(c.fresh().Raw("SELECT * FROM titles").Scan(&scanned).Error)
+		c.same("what Find read", found, want)
+		c.same("what Scan read", scanned, want)
+	}},
+	{path: "A plain column that holds text like ciphertext", happens: "unchanged", run: func(c *check) {
+		ada := c.customer("ada")
+		ada.City = "gc1:1:AAAA"
+		c.must(c.db.Create(ada).Error)
+		expect(c, ada)
+		var contacts []struct{ Name, City, Email string }
+		c.must(c.fresh().Model(&customer{}).Find(&contacts).Error)
+		c.same("structs", contacts, []struct{ Name, City, Email string }{{"ada", ada.City, ada.Email}})
+		var towns []string
+		c.must(c.fresh().Model(&customer{}).Pluck("city", &towns).Error)
+		c.same("values", towns, []string{ada.City})
+		var maps []map[string]any
+		c.must(c.fresh().Table("customers").Select("city", "email AS title").Find(&maps).Error)
+		c.same("maps", maps, []map[string]any{{"city": ada.City, "title": ada.Email}})
+		var text string
+		c.must(c.fresh().Raw("SELECT city FROM customers").Scan(&text).Error)
+		c.same("a value", text, ada.City)
 	}},
 	{path: "`Rows` with `ScanRows` into a struct with marks", happens: opened, run: func(c *check) {
 		ada := c.existing("ada")

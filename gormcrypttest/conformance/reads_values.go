@@ -251,7 +251,9 @@ var valueReads = []row{
 			}
 			var plucked, scanned []string
 			var one, two string
-			c.refused(c.fresh().Model(&customer{}).Pluck(expression, &plucked).Error, "customers", column)
+			if expression != "email || ''" { // for GORM, that is the name of a column
+				c.refused(c.fresh().Model(&customer{}).Pluck(expression, &plucked).Error, "customers", column)
+			}
 			c.refused(c.fresh().Table("customers").Select(expression).Scan(&scanned).Error, "customers", column)
 			c.refused(c.fresh().Model(&customer{}).Select(expression).Scan(&one).Error, "customers", column)
 			c.refused(c.fresh().Raw("SELECT "+expression+" FROM customers").Scan(&two).Error, "customers", column)

@@ -64,6 +64,16 @@ var associationRows = []row{
 		bobs.Cards, bobs.Company = nil, &company{Name: bob.Company.Name, Account: bob.Company.Account}
 		expect(c, &owner{Name: "ada", Email: ada.Email, Cards: ada.Cards}, &bobs, &owner{Name: "eve", Email: eve.Email})
 	}},
+	{path: "`Omit(\"Relation.Field\").Create`", happens: "sealed; what is omitted is not written", run: func(c *check) {
+		ada := keep(c, c.owner("ada"))
+		c.must(c.db.Omit("Cards.Number", "Remarks").Create(ada).Error)
+		want := *ada
+		want.Remarks, want.Cards = nil, slices.Clone(ada.Cards)
+		for i := range want.Cards {
+			want.Cards[i].Number = ""
+		}
+		expect(c, &want)
+	}},
 	{path: "`Session{FullSaveAssociations: true}`, `Save`", happens: "sealed; the relations are updated too", run: func(c *check) {
 		ada, bob := c.existingOwner("ada"), c.existingOwner("bob")
 		ada.Email, ada.Company.Account, ada.Company.Country.Treaty = c.text(), typed(c.text()).(encryptedString), c.text()

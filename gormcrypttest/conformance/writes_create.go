@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 )
 
 // Rows of a table that come into being.
@@ -172,6 +173,48 @@ var createRows = []row{
 		want := *ada
 		want.Email, want.APIKey = "", encryptedNull
 		expect(c, &want)
+	}},
+	{path: "`Table(\"another table\").Create`, `Updates` and `Find` of a model", happens: "sealed and opened, as in its own", run: func(c *check) {
+		c.execute("CREATE TABLE archive AS SELECT * FROM customers WHERE 1 = 2")
+		defer c.execute("DROP TABLE archive")
+		ada, bob := c.customer("ada"), c.customer("bob")
+		ada.ID, bob.ID = 1, 2
+		c.must(c.db.Table("archive").Create(keep(c, ada)).Error)
+		values := bob.columns()
+		values["id"] = 2
+		c.must(c.db.Model(&customer{}).Table("archive").Create(keep(c, values)).Error)
+		bob.Email = c.text()
+		c.must(c.db.Model(&customer{}).Table("archive").Where("name = ?", "bob").Updates(keep(c, map[string]any{"email": bob.Email})).Error)
+		var got []*customer
+		c.must(c.fresh().Table("archive").Order("name").Find(&got).Error)
+		c.same("what was written", got, []*customer{ada, bob})
+		c.requireSealed("archive", encryptedNames()...)
+	}},
+	{path: "A `schema.NamingStrategy` with a prefix", happens: "sealed", run: func(c *check) {
+		open := func() *gorm.DB {
+			db, err := gorm.Open(c.place.Dialector(c.pool), &gorm.Config{Logger: c.log.logger(), NamingStrategy: schema.NamingStrategy{TablePrefix: "app_", SingularTable: true}})
+			c.must(err)
+			_, err = register(db, c.keys, &remark{})
+			c.must(err)
+			return db
+		}
+		db := open()
+		c.must(db.AutoMigrate(&remark{}))
+		defer c.execute("DROP TABLE app_remark")
+		first, second, third := c.remark("first"), c.remark("second"), c.remark("third")
+		c.must(db.Create(keep(c, first)).Error)
+		c.must(db.Table("app_remark").Create(keep(c, map[string]any{"name": "second", "subject_id": 0, "subject_type": "", "text": second.Text})).Error)
+		c.must(db.Exec("INSERT INTO app_remark (name, subject_id, subject_type, text) VALUES ('third', 0, '', ?)", third.Text).Error)
+		var got []*remark
+		c.must(open().Order("name").Find(&got).Error)
+		c.same("what was written", got, []*remark{first, second, third})
+		c.requireSealed("app_remark", "text")
+	}},
+	{path: "`AutoMigrate` of a table with rows", happens: "they stay as they are", run: func(c *check) {
+		ada := c.existing("ada")
+		c.freeze()
+		c.must(c.fresh().AutoMigrate(&customer{}))
+		expect(c, ada)
 	}},
 	{path: "`Create` of a map without `Model` or `Table`", refused: errNoTable, happens: "by GORM", run: func(c *check) {
 		values := keep(c, c.customer("ada").columns())

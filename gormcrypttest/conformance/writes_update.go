@@ -228,6 +228,9 @@ var updateRows = []row{
 		ada.Email, want.Email = adas.Email, bob.Email
 		expect(c, ada, &want)
 	}},
+	{path: "`Model(&m).Where(...).Save(map)`", happens: sealed, run: func(c *check) {
+		c.eachRow(func(want *customer) error { return c.ada().Save(keep(c, want.all())).Error })
+	}},
 	{path: "`Clauses(clause.Set{...}).Updates(map)`", happens: sealed, run: func(c *check) {
 		c.eachRow(func(want *customer) error {
 			return c.ada().Clauses(keep(c, clause.Assignments(want.all()))).Updates(map[string]any{}).Error
