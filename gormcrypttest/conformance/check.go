@@ -21,7 +21,7 @@ import (
 // check is one run of a row: what the row does goes through it, and it does the
 // checks.
 type check struct {
-	*testing.T
+	testing.TB
 	secrets
 	row   *row
 	place *place
@@ -50,8 +50,8 @@ type argument struct {
 	before string
 }
 
-func newCheck(t *testing.T, r *row, p *place, keys *keyring.Keyring) *check {
-	c := &check{T: t, row: r, place: p, keys: keys, wire: gormcrypttest.NewSilentWire(t), failed: map[string]int{}}
+func newCheck(t testing.TB, r *row, p *place, keys *keyring.Keyring) *check {
+	c := &check{TB: t, row: r, place: p, keys: keys, wire: gormcrypttest.NewSilentWire(t), failed: map[string]int{}}
 	c.series, c.watch = r.number, func(markers ...string) { c.wire.Secret(markers...) }
 	c.pool = c.wire.Open(p.Driver, p.DSN)
 	c.pool.SetMaxOpenConns(4)
