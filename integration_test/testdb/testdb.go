@@ -140,10 +140,15 @@ func (d Database) Open(t testing.TB, config *gorm.Config) *gorm.DB {
 // OpenPool opens it like Open, through connections of the caller's.
 func (d Database) OpenPool(t testing.TB, pool *sql.DB, config *gorm.Config) *gorm.DB {
 	t.Helper()
+	return open(t, d.Dialector(pool), config)
+}
+
+// Dialector returns GORM's dialector over connections of the caller's.
+func (d Database) Dialector(pool *sql.DB) gorm.Dialector {
 	if d.Name == "sqlite" {
-		return open(t, sqlite.New(sqlite.Config{Conn: pool}), config)
+		return sqlite.New(sqlite.Config{Conn: pool})
 	}
-	return open(t, postgres.New(postgres.Config{Conn: pool}), config)
+	return postgres.New(postgres.Config{Conn: pool})
 }
 
 func open(t testing.TB, dialector gorm.Dialector, config *gorm.Config) *gorm.DB {
