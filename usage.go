@@ -462,9 +462,6 @@ func (r *resolver) value(policy *policy, value []sqltext.Token, row *rowOutline,
 		_, err := r.expression(value, inside, nil)
 		return err
 	}
-	for len(value) > 2 && value[0].Is("(") && value[len(value)-1].Is(")") && !value[1].Is("SELECT") {
-		value = value[1 : len(value)-1]
-	}
 	switch {
 	case len(value) == 1 && value[0].Is("NULL", "DEFAULT"):
 		return nil
