@@ -27,6 +27,10 @@ endif
 	go test $(RACE) ./...
 	cd integration_test && go test $(RACE)
 
+.PHONY: paths
+paths: ## docs/gorm-paths.md anew, from what the conformance suite finds
+	cd integration_test && go test $(RACE) -run '^TestConformance$$' -update
+
 .PHONY: test-container
 test-container: ## the integration tests on PostgreSQL in a container; as root it starts Docker
 	integration_test/container/test.sh $(RACE)

@@ -29,8 +29,8 @@ an embedded struct, a deterministic field) and of the types of ` + "`encryptedty
 - **said**: none is in what GORM's loggers write at their most talkative, or in an error, and the program's own maps and
   structs are what they were.
 
-What is refused fails with the error that is named, which tells table and column where there are such; it is refused
-before it is sent, and nothing that is stored changes. ` + "`G[T]`" + ` is ` + "`gorm.G[T](db)`" + `, the generic API.
+What is refused fails with the error that is named, which tells table and column where there are such. Writes and conditions
+are refused before they are sent, and nothing that is stored changes; of reads, nothing is handed out. ` + "`G[T]`" + ` is ` + "`gorm.G[T](db)`" + `, the generic API.
 `
 
 // Every path through GORM, on both databases; and docs/gorm-paths.md says what it

@@ -13,7 +13,6 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormcrypt/gormcrypt"
-	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/gormcrypttest"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
@@ -308,9 +307,4 @@ func (c *check) requireNull(table string, columns ...string) {
 			}
 		}
 	}
-}
-
-// ciphertextCipher returns a cipher under a keyring.
-func ciphertextCipher(keys *keyring.Keyring) (*ciphertext.Cipher, error) {
-	return ciphertext.New(keys, ciphertext.Config{})
 }

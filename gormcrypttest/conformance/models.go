@@ -376,7 +376,7 @@ type visitor struct {
 	Name  string  `gorm:"size:100;unique"`
 	Email string  `gorm:"serializer:encrypted"`
 	Phone *string `gorm:"serializer:encrypted"`
-	Key   encryptedString
+	Pass  encryptedString
 }
 
 type hookKey string

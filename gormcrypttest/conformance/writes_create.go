@@ -150,6 +150,16 @@ var createRows = []row{
 		c.must(c.db.Table("customers").Create(keep(c, ada.unmarked())).Error)
 		expect(c, ada.partly())
 	}},
+	{path: "`Table(\"t\").Create` of a struct of its own type, in place", happens: sealed, run: func(c *check) {
+		ada := struct {
+			ID                  uint
+			Name, Email, APIKey string
+			Salary              *int64
+		}{Name: "ada", Email: c.text(), APIKey: c.text(), Salary: new(c.number())}
+		keep(c, &ada)
+		c.must(c.db.Table("customers").Create(&ada).Error)
+		expect(c, &customer{Name: "ada", Email: ada.Email, APIKey: typed(ada.APIKey).(encryptedString), Salary: *ada.Salary})
+	}},
 	{path: "`Select(columns).Create(&model)`: what is selected is written", happens: sealed, run: func(c *check) {
 		ada := keep(c, c.customer("ada"))
 		c.must(c.db.Select("name", "Email", "api_key").Create(ada).Error)

@@ -12,7 +12,7 @@ import (
 
 // visitor returns a visitor with fresh secrets.
 func (s *secrets) visitor(name string) *visitor {
-	return &visitor{Name: name, Email: s.text(), Phone: new(s.text()), Key: typed(s.text()).(encryptedString)}
+	return &visitor{Name: name, Email: s.text(), Phone: new(s.text()), Pass: typed(s.text()).(encryptedString)}
 }
 
 // hooked returns a *gorm.DB that has a hook called.
@@ -24,10 +24,10 @@ var hookRows = []row{
 	{path: "`BeforeSave` that changes fields, `Create`", happens: "sealed as the hook left it", run: func(c *check) {
 		email, phone, key := c.text(), c.text(), c.text()
 		db := c.hooked("BeforeSave", func(v *visitor, _ *gorm.DB) {
-			v.Email, v.Phone, v.Key = email, &phone, typed(key).(encryptedString)
+			v.Email, v.Phone, v.Pass = email, &phone, typed(key).(encryptedString)
 		})
 		c.must(db.Create(c.visitor("ada")).Error)
-		expect(c, &visitor{Name: "ada", Email: email, Phone: &phone, Key: typed(key).(encryptedString)})
+		expect(c, &visitor{Name: "ada", Email: email, Phone: &phone, Pass: typed(key).(encryptedString)})
 	}},
 	{path: "`BeforeSave` that changes fields, `Save`", happens: "sealed as the hook left it", run: func(c *check) {
 		ada := c.visitor("ada")
@@ -51,10 +51,10 @@ var hookRows = []row{
 		db := c.hooked("BeforeCreate", func(_ *visitor, tx *gorm.DB) {
 			tx.Statement.SetColumn("Email", email)
 			tx.Statement.SetColumn("phone", phone)
-			tx.Statement.SetColumn("Key", key)
+			tx.Statement.SetColumn("Pass", key)
 		})
 		c.must(db.Create(c.visitor("ada")).Error)
-		expect(c, &visitor{Name: "ada", Email: email, Phone: &phone, Key: typed(key).(encryptedString)})
+		expect(c, &visitor{Name: "ada", Email: email, Phone: &phone, Pass: typed(key).(encryptedString)})
 	}},
 	{path: "`SetColumn` in `BeforeUpdate`, `Updates(map)`", happens: sealed, run: func(c *check) {
 		c.setInUpdate(func(db *gorm.DB, ada *visitor) error {
@@ -96,7 +96,7 @@ var hookRows = []row{
 	{path: "`Statement.Dest` in `BeforeUpdate` of `Updates(map)`", happens: "plaintext, the caller's map", run: func(c *check) {
 		ada := c.visitor("ada")
 		c.must(c.db.Create(ada).Error)
-		values := keep(c, map[string]any{"email": c.text(), "key": typed(c.text())})
+		values := keep(c, map[string]any{"email": c.text(), "pass": typed(c.text())})
 		db := c.hooked("BeforeUpdate", func(_ *visitor, tx *gorm.DB) { c.same("the map", tx.Statement.Dest, values) })
 		c.must(db.Model(ada).Updates(values).Error)
 		expect(c, ada)
@@ -107,18 +107,18 @@ var hookRows = []row{
 		var changed []string
 		db := c.hooked("BeforeUpdate", func(_ *visitor, tx *gorm.DB) {
 			changed = nil
-			for _, name := range []string{"Email", "Phone", "Key"} {
+			for _, name := range []string{"Email", "Phone", "Pass"} {
 				if tx.Statement.Changed(name) {
 					changed = append(changed, name)
 				}
 			}
 		})
 		same, other := *ada, *ada
-		other.Email, other.Key = c.text(), typed(c.text()).(encryptedString)
+		other.Email, other.Pass = c.text(), typed(c.text()).(encryptedString)
 		c.must(db.Model(ada).Updates(same).Error)
 		c.same("what has changed", changed, []string(nil))
 		c.must(db.Model(ada).Updates(other).Error)
-		c.same("what has changed", changed, []string{"Email", "Key"})
+		c.same("what has changed", changed, []string{"Email", "Pass"})
 		expect(c, &other)
 	}},
 	{path: "Hooks that write other rows", happens: sealed, run: func(c *check) {
@@ -149,7 +149,7 @@ var hookRows = []row{
 		db := c.hooked("BeforeSave", func(v *visitor, _ *gorm.DB) { v.Email = email })
 		change := c.visitor("ada")
 		c.must(db.Clauses(clause.OnConflict{Columns: byName, UpdateAll: true}).Create(change).Error)
-		expect(c, &visitor{Name: "ada", Email: email, Phone: change.Phone, Key: change.Key})
+		expect(c, &visitor{Name: "ada", Email: email, Phone: change.Phone, Pass: change.Pass})
 	}},
 	{path: "`Session{SkipHooks: true}`, `UpdateColumns`: hooks are skipped", happens: "sealed all the same", run: func(c *check) {
 		ctx := c.Context()
@@ -160,7 +160,7 @@ var hookRows = []row{
 		skip := db.Session(&gorm.Session{SkipHooks: true})
 		ada, bob := keep(c, c.visitor("ada")), c.visitor("bob")
 		c.must(skip.Create(ada).Error)
-		c.must(skip.Model(&visitor{}).Create(keep(c, map[string]any{"name": "bob", "email": bob.Email, "phone": *bob.Phone, "key": bob.Key})).Error)
+		c.must(skip.Model(&visitor{}).Create(keep(c, map[string]any{"name": "bob", "email": bob.Email, "phone": *bob.Phone, "pass": bob.Pass})).Error)
 		bob.Email = c.text()
 		c.must(db.Model(&visitor{}).Where("name = ?", "bob").UpdateColumns(keep(c, map[string]any{"email": bob.Email})).Error)
 		expect(c, ada, bob)
@@ -175,8 +175,8 @@ func (c *check) setInUpdate(update func(db *gorm.DB, ada *visitor) error) {
 	email, key := c.text(), c.text()
 	ctx := withHook(context.Background(), "BeforeUpdate", func(_ *visitor, tx *gorm.DB) {
 		tx.Statement.SetColumn("email", email)
-		tx.Statement.SetColumn("key", key)
+		tx.Statement.SetColumn("pass", key)
 	})
 	c.must(update(c.db.WithContext(ctx), ada))
-	expect(c, &visitor{Name: "ada", Email: email, Phone: ada.Phone, Key: typed(key).(encryptedString)})
+	expect(c, &visitor{Name: "ada", Email: email, Phone: ada.Phone, Pass: typed(key).(encryptedString)})
 }

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -177,7 +178,10 @@ var sessionRows = []row{
 	}},
 	{path: "A statement that fails in the database", happens: "sealed in the log and in the error", run: func(c *check) {
 		ada := c.existing("ada")
+		over, cancel := context.WithCancel(c.Context())
+		cancel()
 		for what, err := range map[string]error{
+			"cancelled":   c.db.WithContext(over).Create(keep(c, c.customer("bob"))).Error,
 			"Create":      c.db.Create(keep(c, c.customer("ada"))).Error,
 			"Create(map)": c.db.Model(&customer{}).Create(keep(c, c.customer("ada").columns())).Error,
 			"Update":      c.db.Model(&customer{}).Where("no_such_column = 1").Update("email", c.text()).Error,

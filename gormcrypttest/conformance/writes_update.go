@@ -86,6 +86,16 @@ var updateRows = []row{
 		want.Email, want.APIKey, want.Salary = change.Email, change.APIKey, *change.Salary
 		expect(c, &want, bob)
 	}},
+	{path: "`Model(&m).Updates` of a struct of its own type, in place", happens: sealed, run: func(c *check) {
+		ada, bob := c.existing("ada"), c.existing("bob")
+		change := keep(c, struct {
+			Email  string
+			APIKey *string
+		}{c.text(), new(c.text())})
+		c.must(c.db.Model(&customer{ID: ada.ID}).Updates(change).Error)
+		ada.Email, ada.APIKey = change.Email, typed(*change.APIKey).(encryptedString)
+		expect(c, ada, bob)
+	}},
 	{path: "`Table(\"t\").Updates` of another struct, without the mark", happens: sealed, run: func(c *check) {
 		ada, bob := c.existing("ada"), c.existing("bob")
 		change := &unmarked{Email: c.text(), APIKey: c.text(), Quota: new(c.number())}
