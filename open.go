@@ -41,7 +41,9 @@ func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error 
 	target := p.field.ReflectValueOf(ctx, row)
 	switch stored := stored.(type) {
 	case nil:
-		target.SetZero()
+		if !keepsOnNull(target.Type()) {
+			target.SetZero()
+		}
 		return nil
 	case opened:
 		return p.assign(target, stored.value)
@@ -67,6 +69,14 @@ func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error 
 		target.Set(dst.Addr())
 	}
 	return err
+}
+
+// keepsOnNull reports whether a field of a type stays as it is when NULL is read
+// into it. It is what GORM does with plain fields of such types, and shows where
+// a model is read into that holds something already.
+func keepsOnNull(t reflect.Type) bool {
+	k := t.Kind()
+	return k >= reflect.Bool && k <= reflect.Float64 || k == reflect.String || t == timeType
 }
 
 // openInto opens a stored value into what dst points to.
