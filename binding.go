@@ -108,6 +108,14 @@ func assigned(set clause.Set, field *schema.Field) (any, bool) {
 	return nil, false
 }
 
+// isConflicting reports whether an upsert takes a column from the new row that the
+// rows conflict in, which is the same in both.
+func isConflicting(conflict clause.OnConflict, assignment clause.Assignment) bool {
+	column, ok := assignment.Value.(clause.Column)
+	return ok && !column.Raw && strings.EqualFold(column.Table, "excluded") && fold(column.Name) == fold(assignment.Column.Name) &&
+		slices.ContainsFunc(conflict.Columns, func(c clause.Column) bool { return fold(c.Name) == fold(column.Name) })
+}
+
 // isExcluded reports whether a value is the field's own column in the row that
 // an upsert was to insert.
 func isExcluded(value any, field *schema.Field) bool {
@@ -117,8 +125,12 @@ func isExcluded(value any, field *schema.Field) bool {
 
 // checkBoundTogether refuses to change a value that an encrypted column is
 // bound to without writing that column: what is stored would never open again.
-func (ms modelPolicies) checkBoundTogether(set clause.Set) error {
+// Those assignments that are the same do not change it.
+func (ms modelPolicies) checkBoundTogether(set clause.Set, same func(clause.Assignment) bool) error {
 	for _, assignment := range set {
+		if same(assignment) {
+			continue
+		}
 		for _, policy := range ms.boundTo(assignment.Column.Name) {
 			if !slices.ContainsFunc(set, func(other clause.Assignment) bool { return ms.column(other.Column.Name) == policy }) {
 				return policy.fail(fmt.Errorf("%w: %s is bound to %s, which would change without it; set both in one statement",

@@ -103,7 +103,8 @@ func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 		return c
 	}
 	rows := &updatedRows{stmt: stmt, set: set}
-	sealed, ok := p.sealAssignments(stmt, set, func(policy *policy, assignment clause.Assignment) (any, error) {
+	none := func(clause.Assignment) bool { return false }
+	sealed, ok := p.sealAssignments(stmt, set, none, func(policy *policy, assignment clause.Assignment) (any, error) {
 		return policy.seal(stmt.Context, assignment.Value, rows)
 	})
 	if ok {
@@ -120,7 +121,8 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 		return c
 	}
 	conflict.DoUpdates = p.target(stmt).completeConflict(stmt, conflict.DoUpdates)
-	conflict.DoUpdates, _ = p.sealAssignments(stmt, conflict.DoUpdates, func(policy *policy, assignment clause.Assignment) (any, error) {
+	same := func(assignment clause.Assignment) bool { return isConflicting(conflict, assignment) }
+	conflict.DoUpdates, _ = p.sealAssignments(stmt, conflict.DoUpdates, same, func(policy *policy, assignment clause.Assignment) (any, error) {
 		return policy.sealConflict(stmt.Context, conflict, assignment)
 	})
 	conflict.Where.Exprs, _ = p.checkConditions(stmt, conflict.Where.Exprs)
@@ -129,14 +131,15 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 	return c
 }
 
-// sealAssignments seals those of encrypted columns, and checks the others. If
+// sealAssignments seals those of encrypted columns, and checks the others; same
+// tells which leave their column as it is. If
 // it returns false, the statement fails, and nothing unsealed is left in it: it
 // will be logged.
-func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, seal func(*policy, clause.Assignment) (any, error)) (clause.Set, bool) {
+func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, same func(clause.Assignment) bool, seal func(*policy, clause.Assignment) (any, error)) (clause.Set, bool) {
 	models := p.target(stmt)
 	failure := p.checkPlainSet(stmt, models, set)
 	if failure == nil {
-		failure = models.checkBoundTogether(set)
+		failure = models.checkBoundTogether(set, same)
 	}
 	sealed := slices.Clone(set)
 	for i, assignment := range set {

@@ -419,7 +419,11 @@ func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
 		row.columns, row.values = append(row.columns, assignment.Column), append(row.values, assignment.Value)
 		together = append(together, clause.Assignment{Column: clause.Column{Name: assignment.Column}})
 	}
-	if err := models.checkBoundTogether(together); err != nil {
+	same := func(assignment clause.Assignment) bool {
+		column := assignment.Column.Name
+		return s.Verb == "INSERT" && isExcludedName(row.tokens(column), column) && namesColumn(s.Conflict, column)
+	}
+	if err := models.checkBoundTogether(together, same); err != nil {
 		return err
 	}
 	for _, assignment := range s.Set {
@@ -448,12 +452,16 @@ func isExcludedName(value []sqltext.Token, column string) bool {
 // without what it is bound to.
 func (r *rowOutline) checkExcluded(policy *policy, conflict []sqltext.Token) error {
 	for _, field := range policy.bind {
-		conflicting := slices.ContainsFunc(conflict, func(t sqltext.Token) bool { return t.IsName() && fold(t.Text) == fold(field.DBName) })
-		if !conflicting && !isExcludedName(r.tokens(field.DBName), field.DBName) {
+		if !namesColumn(conflict, field.DBName) && !isExcludedName(r.tokens(field.DBName), field.DBName) {
 			return policy.fail(fmt.Errorf("%w %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
 		}
 	}
 	return nil
+}
+
+// namesColumn reports whether a column is one of those that an upsert conflicts in.
+func namesColumn(conflict []sqltext.Token, column string) bool {
+	return slices.ContainsFunc(conflict, func(t sqltext.Token) bool { return t.IsName() && fold(t.Text) == fold(column) })
 }
 
 // value reads what goes into a column, which is encrypted if it has a policy.
