@@ -1,7 +1,6 @@
 package gormcrypt
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -227,26 +226,6 @@ func (s *sources) addText(sql string) {
 			next++ // another one follows
 		}
 	}
-}
-
-// with returns the sources together with those that an SQL text names.
-func (s *sources) with(sql string) *sources {
-	more := &sources{plugin: s.plugin, own: s.own, tables: maps.Clone(s.tables), unknown: s.unknown}
-	more.addText(sql)
-	return more
-}
-
-// encrypted reports whether any of the tables may have an encrypted column.
-func (s *sources) encrypted() bool {
-	if len(s.own) > 0 || s.unknown {
-		return true
-	}
-	for _, table := range s.tables {
-		if len(s.plugin.tables.named(table)) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // column returns the policy of a column that a statement calls by name, with
