@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-
-	"github.com/gormcrypt/gormcrypt/encryptedtype"
-	"github.com/gormcrypt/gormcrypt/internal/sqltext"
 )
 
 // The search gate. Nothing can be searched yet, so it refuses what compares an
@@ -36,9 +32,7 @@ func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause 
 		return c
 	}
 	if expr := stmt.TableExpr; expr != nil && len(expr.Vars) > 0 {
-		conditions := p.conditions(stmt)
-		conditions.derived = true
-		if err := conditions.text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
+		if err := p.conditions(stmt).text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
 			refusal := refusedExpr(err)
 			stmt.TableExpr = &refusal
 		}
@@ -113,11 +107,8 @@ func (p *Plugin) checkSelect(stmt *gorm.Statement, c clause.Clause) clause.Claus
 	switch e := c.Expression.(type) {
 	case clause.Select: // which has no expression of its own once it was added
 		for _, column := range e.Columns {
-			if column.Raw && !isCount(column.Name) && !p.tables.empty() {
-				if err := p.conditions(stmt).list(column.Name, nil); p.refuse(stmt, err) {
-					c.Expression = refusedExpr(err)
-					return c
-				}
+			if column.Raw && !p.tables.empty() {
+				_ = p.conditions(stmt).text(column.Name, nil) // has no arguments
 			}
 		}
 		return p.orderSelect(stmt, c)
@@ -130,12 +121,10 @@ func (p *Plugin) checkSelect(stmt *gorm.Statement, c clause.Clause) clause.Claus
 }
 
 func (p *Plugin) checkSelectText(stmt *gorm.Statement, expr clause.Expression, sql string, vars []any) clause.Expression {
-	if len(vars) == 0 || p.tables.empty() || isCount(sql) {
+	if p.tables.empty() {
 		return expr
 	}
-	conditions := p.conditions(stmt)
-	conditions.derived = true
-	if err := conditions.list(sql, vars); p.refuse(stmt, err) {
+	if err := p.conditions(stmt).text(sql, vars); p.refuse(stmt, err) {
 		return refusedExpr(err)
 	}
 	return expr
@@ -171,9 +160,6 @@ func (p *Plugin) checkCondition(stmt *gorm.Statement, expr clause.Expression) cl
 type conditions struct {
 	plugin *Plugin
 	stmt   *gorm.Statement
-	// derived says that subqueries stand where a table or an item of a select list
-	// may.
-	derived bool
 	// read are the sources of the statement, once they were needed.
 	read *sources
 }
@@ -348,116 +334,19 @@ func cutLast(s string) (before, after string, ok bool) {
 	return "", s, false
 }
 
-// text reads a condition that the program wrote as SQL. An encrypted column may
-// be compared with NULL in it, and nothing else.
+// text reads SQL that the program wrote. If it may have to do with an encrypted
+// column, it is read again as a part of the statement that it ends up in, where
+// it is known what its names mean.
 func (c *conditions) text(sql string, vars []any) error {
-	if c.plugin.harmless.has(&c.plugin.tables, sql) {
-		return c.values(vars)
-	}
-	sources := sync.OnceValue(func() *sources { return c.sources().with(sql) })
-	if err := c.tokens(slices.Collect(sqltext.Tokens(sql)), sources); err != nil {
-		return err
+	if !c.plugin.harmless.has(&c.plugin.tables, sql) {
+		c.plugin.putPool(c.stmt.DB)
 	}
 	return c.values(vars)
-}
-
-// tokens reads a condition of a statement with these sources.
-func (c *conditions) tokens(tokens []sqltext.Token, sources func() *sources) error {
-	at := func(i int) sqltext.Token {
-		if i < 0 || i >= len(tokens) {
-			return sqltext.Token{}
-		}
-		return tokens[i]
-	}
-	is := func(i int, words ...string) bool {
-		return slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(at(i).Text, word) })
-	}
-	for i, token := range tokens {
-		qualified := is(i-1, ".")
-		switch {
-		case token.Text == sqltext.NestedComment && token.Kind == sqltext.Symbol,
-			is(i, "U") && is(i+1, "&") && at(i+2).Kind != sqltext.Word,
-			is(i, "NATURAL") && is(i+1, "JOIN", "LEFT", "RIGHT", "FULL", "INNER") && sources().encrypted():
-			return &Error{Op: "query", Err: fmt.Errorf("%w, as a nested comment, a U& name or a natural join might have it do; write the condition without it", ErrNotQueryable)}
-		case token.Kind == sqltext.String && qualified: // SQLite takes it for a name
-		case !token.IsName():
-			continue
-		case !c.plugin.tables.mayBe(trimQuotes(token.Text)):
-			continue
-		case is(i+1, "."), introducesTable(tokens, i-1), is(i-1, "AS"), is(i-1, "::"):
-			continue // the name of a table, an alias, a type
-		case token.Kind == sqltext.Word && is(i+1, "(") && (!is(i+3, ")") || sources().tables[fold(at(i+2).Text)] == ""):
-			continue // a function; but column(table) is table.column to PostgreSQL
-		case sources().tables[fold(token.Text)] != "" && at(i-1).IsName():
-			continue // an alias behind its table
-		}
-		qualifier, before := "", i-1
-		if qualified {
-			qualifier, before = at(i-2).Text, i-3
-		}
-		policy := sources().column(qualifier, trimQuotes(token.Text))
-		if policy == nil {
-			continue
-		}
-		if !isNullTest(tokens, i, before) {
-			return notQueryable(policy, "a condition")
-		}
-	}
-	return nil
 }
 
 // trimQuotes returns the text of a string literal, which SQLite may take for a
 // name.
 func trimQuotes(text string) string { return strings.Trim(text, "'") }
-
-// isCount reports whether a select list counts rows, which ciphertext does as
-// well as plaintext.
-func isCount(sql string) bool {
-	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(sql)), "count(")
-}
-
-// list reads a select list that the program wrote as SQL. An encrypted column
-// may stand in it by itself; inside of an expression it may not.
-func (c *conditions) list(sql string, vars []any) error {
-	var item []sqltext.Token
-	for token := range sqltext.Tokens(sql + ",") {
-		if len(item) == 0 && strings.EqualFold(token.Text, "DISTINCT") {
-			continue
-		}
-		if token.Text != "," || token.Kind != sqltext.Symbol {
-			item = append(item, token)
-			continue
-		}
-		if !isColumn(item) {
-			var text strings.Builder
-			for _, token := range item {
-				text.WriteString(" " + token.Text)
-			}
-			if err := c.text(text.String(), nil); err != nil {
-				return err
-			}
-		}
-		item = nil
-	}
-	return c.values(vars)
-}
-
-// isColumn reports whether an item of a select list is a column by itself, or
-// with an alias.
-func isColumn(item []sqltext.Token) bool {
-	names := 0
-	for i, token := range item {
-		switch {
-		case token.Kind == sqltext.Word || token.Kind == sqltext.QuotedName:
-			names++
-		case token.Text == "." && i > 0:
-			names -= 2 // what it joins is one name
-		default:
-			return false
-		}
-	}
-	return names <= 3 // name AS alias
-}
 
 // values refuses arguments that would be sealed on their way, each time to
 // another ciphertext, and columns that are encrypted.
@@ -471,15 +360,19 @@ func (c *conditions) values(vars []any) error {
 }
 
 func (c *conditions) value(v any) error {
-	if _, ok := encryptedtype.Plaintext(v); ok {
+	if isBasic(v) {
+		return nil
+	}
+	if _, ok := asSealed(v); ok {
+		return &Error{Op: "query", Err: fmt.Errorf("%w: a ciphertext in a condition would find nothing; select by another column", ErrNotQueryable)}
+	}
+	if isHeld(v) && wrapped(v) == nil {
 		return &Error{Op: "query", Err: fmt.Errorf("%w: a value of package encryptedtype in a condition would find nothing; select by another column", ErrNotQueryable)}
 	}
 	if field := wrapped(v); field != nil {
 		return &Error{Op: "query", Table: field.Schema.Table, Column: field.DBName, Err: fmt.Errorf("%w: its value in a condition would find nothing; select by another column", ErrNotQueryable)}
 	}
 	switch v := v.(type) {
-	case Sealed:
-		return &Error{Op: "query", Table: v.policy.column.Table, Column: v.policy.column.Column, Err: fmt.Errorf("%w: its ciphertext in a condition would find nothing; select by another column", ErrNotQueryable)}
 	case *gorm.DB:
 		return c.subquery(v.Statement)
 	case sql.NamedArg:
@@ -492,12 +385,12 @@ func (c *conditions) value(v any) error {
 		}
 	case []any:
 		return c.values(v)
-	case clause.Column, []clause.Column:
-		policy, err := c.column(v)
-		if policy != nil {
-			return notQueryable(policy, "a condition")
+	case []Sealed:
+		if len(v) > 0 {
+			return c.value(v[0])
 		}
-		return err
+	case clause.Column, []clause.Column: // read where it ends up
+		c.plugin.putPool(c.stmt.DB)
 	case clause.Expression:
 		_, err := c.one(v)
 		return err
@@ -505,42 +398,14 @@ func (c *conditions) value(v any) error {
 	return nil
 }
 
-// subquery refuses one that the program wrote as SQL, if that is refused, and in
-// a condition one of the values of an encrypted column. Its own conditions are
-// read when it is built.
+// subquery reads the arguments of one that the program wrote as SQL. Everything
+// else is read when it is built, and in the statement that it ends up in.
 func (c *conditions) subquery(stmt *gorm.Statement) error {
+	c.plugin.putPool(c.stmt.DB)
 	if stmt.SQL.Len() > 0 {
-		query := stmt.SQL.String()
-		if _, err := c.plugin.handWritten(c.stmt, query, stmt.Vars); err != nil || c.derived {
-			return err
-		}
-		for _, column := range c.plugin.read(c.stmt, query).columns {
-			if column.policy != nil {
-				return notQueryable(column.policy, "a subquery of its values")
-			}
-		}
-		return nil
+		return c.values(stmt.Vars)
 	}
-	c.plugin.putPool(c.stmt.DB) // which sees if it is refused
-	selected := stmt.Selects
-	if list, ok := stmt.Clauses["SELECT"].Expression.(clause.Select); ok {
-		for _, column := range list.Columns {
-			selected = append(slices.Clip(selected), column.Name)
-		}
-	}
-	if c.derived || len(selected) != 1 || !c.plugin.tables.mayBe(selected[0]) {
-		return nil
-	}
-	parsed := &gorm.Statement{DB: stmt.DB, Table: stmt.Table, TableExpr: stmt.TableExpr, Clauses: stmt.Clauses}
-	if stmt.Model != nil {
-		_ = parsed.Parse(stmt.Model) // GORM says why not, when it builds it
-	}
-	inner := &conditions{plugin: c.plugin, stmt: parsed}
-	policy, err := inner.column(selected[0])
-	if policy != nil {
-		err = notQueryable(policy, "a subquery of its values")
-	}
-	return err
+	return nil
 }
 
 // unknown reads a condition of a type that is not GORM's own by the SQL that

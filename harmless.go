@@ -72,15 +72,21 @@ func isBasic(value any) bool {
 }
 
 // harmless remembers the SQL texts without a name that an encrypted column of any
-// table has. Programs use the same ones again and again. It starts anew when it
+// table has, or such a table. Programs use the same ones again and again. It starts anew when it
 // is full, and when a model is added.
 type harmless struct {
 	mu      sync.RWMutex
 	texts   map[string]bool
+	size    int // of the texts, in bytes
 	changes int64
 }
 
-const maxHarmless = 4096
+// maxRemembered is how many bytes of SQL are remembered, of texts that are not
+// longer than maxText.
+const (
+	maxRemembered = 1 << 20
+	maxText       = 8 << 10
+)
 
 func (h *harmless) has(tables *tables, sql string) bool {
 	changes := tables.changes.Load()
@@ -92,12 +98,16 @@ func (h *harmless) has(tables *tables, sql string) bool {
 		return known
 	}
 	known = isHarmless(tables, sql)
+	if len(sql) > maxText {
+		return known
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.texts == nil || h.changes != changes || len(h.texts) >= maxHarmless {
-		h.texts, h.changes = map[string]bool{}, changes
+	if h.texts == nil || h.changes != changes || h.size > maxRemembered {
+		h.texts, h.size, h.changes = map[string]bool{}, 0, changes
 	}
 	h.texts[sql] = known
+	h.size += len(sql)
 	return known
 }
 
@@ -106,9 +116,9 @@ func isHarmless(tables *tables, sql string) bool {
 		switch token.Kind {
 		case sqltext.Word, sqltext.QuotedName:
 			// A natural join, or a name like U&"...", may name any column.
-			return token.Is("NATURAL", "U") || tables.mayBe(token.Text)
+			return token.Is("NATURAL", "U") || tables.mayBe(token.Text) || tables.mayBeTable(token.Text)
 		case sqltext.String:
-			return tables.mayBe(trimQuotes(token.Text))
+			return tables.mayBe(trimQuotes(token.Text)) || tables.mayBeTable(trimQuotes(token.Text))
 		}
 		return token.Is(sqltext.NestedComment)
 	})

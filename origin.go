@@ -35,6 +35,7 @@ type resultColumn struct {
 type resultSource struct {
 	name, table string // folded: what the statement calls it, and its own name
 	models      modelPolicies
+	known       modelPolicies // without encrypted columns
 	// derived are the columns of a statement in its place.
 	derived []resultColumn
 	// unknown says that its columns cannot be told.
@@ -49,7 +50,7 @@ func (s *resultSource) column(name string) (from origin, ok bool) {
 		return origin{unknown: true}, true
 	case s.derived == nil:
 		policy := s.models.column(name)
-		return origin{policy: policy, table: s.name, column: name}, policy != nil || s.models.have(name)
+		return origin{policy: policy, table: s.name, column: name}, policy != nil || s.models.have(name) || s.known.have(name)
 	}
 	for _, column := range s.derived {
 		if column.star != nil {
@@ -92,13 +93,16 @@ type resolver struct {
 	// table.
 	own      modelPolicies
 	ownTable string // folded
+	// placements are the arguments that go into encrypted columns, by their index.
+	placements map[int][]placement
 }
 
 // scope is what names mean in a statement, or in one inside of it.
 type scope struct {
 	sources []resultSource
 	common  map[string][]resultColumn
-	natural bool
+	// aliases are what a select list calls encrypted columns.
+	aliases map[string]origin
 	outer   *scope
 }
 
@@ -108,33 +112,6 @@ func (r *resolver) models(table string) modelPolicies {
 		models = append(slices.Clip(r.own), models...)
 	}
 	return models
-}
-
-// result returns the columns of a statement's result. It returns an error for
-// an expression with an encrypted column in it.
-func (r *resolver) result(s *sqltext.Statement, outer *scope) ([]resultColumn, error) {
-	inside, err := r.scope(s, outer)
-	if err != nil {
-		return nil, err
-	}
-	var columns []resultColumn
-	for _, item := range s.Items {
-		column, err := r.item(item, inside)
-		if err != nil {
-			return nil, err
-		}
-		columns = append(columns, column)
-	}
-	for _, other := range s.Union {
-		more, err := r.result(other, inside)
-		if err != nil {
-			return nil, err
-		}
-		if columns, err = merge(columns, more); err != nil {
-			return nil, err
-		}
-	}
-	return columns, nil
 }
 
 // merge returns the columns of a UNION. It returns an error where ciphertext of one
@@ -151,7 +128,7 @@ func merge(first, second []resultColumn) ([]resultColumn, error) {
 		}
 		for _, side := range []resultColumn{first[i], other} {
 			if side.policy != nil {
-				return nil, notComputable(side.policy, "in a UNION with another column")
+				return nil, notComputable(side.policy, "")
 			}
 		}
 		merged[i] = resultColumn{name: first[i].name, origin: origin{unknown: true}}
@@ -162,20 +139,30 @@ func merge(first, second []resultColumn) ([]resultColumn, error) {
 	return merged, nil
 }
 
+// unknownColumns are those of a table whose columns cannot be told.
+func unknownColumns() []resultColumn {
+	return []resultColumn{{star: []resultSource{{unknown: true}}}}
+}
+
 func (r *resolver) scope(s *sqltext.Statement, outer *scope) (*scope, error) {
-	inside := &scope{common: map[string][]resultColumn{}, natural: s.Natural, outer: outer}
+	inside := &scope{common: map[string][]resultColumn{}, outer: outer}
 	for _, table := range s.With {
-		// One that reads itself is not known while it is read.
-		inside.common[fold(table.Name)] = []resultColumn{{star: []resultSource{{unknown: true}}}}
-		columns, err := r.result(table.Query, inside)
+		name := fold(table.Name)
+		inside.common[name] = unknownColumns()
+		if len(table.Query.Union) > 0 { // it may read itself, behind the first part
+			first := *table.Query
+			first.Union = nil
+			columns, err := r.statement(&first, inside)
+			if err != nil {
+				return nil, err
+			}
+			inside.common[name] = rename(columns, table.Columns)
+		}
+		columns, err := r.statement(table.Query, inside)
 		if err != nil {
 			return nil, err
 		}
-		if !table.Renamed {
-			inside.common[fold(table.Name)] = columns
-		} else {
-			inside.common[fold(table.Name)] = []resultColumn{{star: []resultSource{{unknown: true}}}}
-		}
+		inside.common[name] = rename(columns, table.Columns)
 	}
 	sources := s.From
 	if s.Table.Name != "" {
@@ -191,24 +178,37 @@ func (r *resolver) scope(s *sqltext.Statement, outer *scope) (*scope, error) {
 	return inside, nil
 }
 
+// rename returns columns under other names, if there are any.
+func rename(columns []resultColumn, names []string) []resultColumn {
+	if names == nil {
+		return columns
+	}
+	if len(names) != len(columns) || slices.ContainsFunc(columns, func(c resultColumn) bool { return c.star != nil }) {
+		return unknownColumns()
+	}
+	renamed := slices.Clone(columns)
+	for i, name := range names {
+		renamed[i].name = fold(name)
+	}
+	return renamed
+}
+
 func (r *resolver) source(source sqltext.Source, inside *scope) (resultSource, error) {
-	resolved := resultSource{name: fold(source.Alias), table: fold(source.Name), unknown: source.Function}
+	resolved := resultSource{name: fold(source.Alias), table: fold(source.Name)}
 	if source.Alias == "" {
 		resolved.name = resolved.table
 	}
 	if source.Query != nil {
-		columns, err := r.result(source.Query, inside)
+		columns, err := r.statement(source.Query, inside)
 		if err != nil {
 			return resolved, err
 		}
-		resolved.derived = columns
+		resolved.derived = rename(columns, source.Columns)
 	} else if columns, ok := inside.lookup(resolved.table); ok && !strings.Contains(source.Name, ".") {
-		resolved.derived = columns
+		resolved.derived = rename(columns, source.Columns)
 	} else if !source.Function {
-		resolved.models = r.models(source.Name)
-	}
-	if source.Renamed && (source.Query != nil || len(resolved.models) > 0) {
-		resolved.unknown = true
+		resolved.models, resolved.known = r.models(source.Name), r.plugin.tables.knownPlain(source.Name)
+		resolved.unknown = source.Columns != nil && len(resolved.models) > 0
 	}
 	return resolved, nil
 }
@@ -223,109 +223,14 @@ func (s *scope) lookup(name string) ([]resultColumn, bool) {
 	return nil, false
 }
 
-func (r *resolver) item(item sqltext.Item, inside *scope) (resultColumn, error) {
-	table, name, ok := item.Column()
-	switch {
-	case ok && name == "*":
-		sources := inside.sources
-		if table != "" {
-			sources = nil
-			if source := inside.named(table); source != nil {
-				sources = []resultSource{*source}
-			}
-		}
-		if inside.natural || len(sources) == 0 {
-			sources = []resultSource{{unknown: true}}
-		}
-		return resultColumn{star: sources}, nil
-	case ok:
-		column := resultColumn{name: fold(item.Alias), origin: inside.column(table, name)}
-		if item.Alias == "" {
-			column.name = fold(name)
-		}
-		if whole := inside.row(table, name); whole != nil && column.policy == nil {
-			return column, wholeRow(whole)
-		}
-		return column, nil
-	case item.Query != nil:
-		columns, err := r.result(item.Query, inside)
-		column := resultColumn{name: fold(item.Alias), origin: origin{unknown: true}}
-		if len(columns) == 1 && columns[0].star == nil {
-			column.origin = origin{policy: columns[0].policy, unknown: columns[0].unknown}
-			if column.name == "" {
-				column.name = columns[0].name
-			}
-		}
-		return column, err
+// notComputable is the error of an expression, or of a list behind GROUP BY or
+// ORDER BY, with an encrypted column in it.
+func notComputable(policy *policy, list string) error {
+	if list != "" {
+		return notQueryable(policy, list+" BY")
 	}
-	column := resultColumn{name: fold(item.Alias)}
-	var err error
-	column.unknown, err = r.expression(item.Tokens, inside)
-	return column, err
-}
-
-// expression reports whether an expression may come to something encrypted. It
-// returns an error if it is made of an encrypted column.
-func (r *resolver) expression(tokens []sqltext.Token, inside *scope) (unknown bool, err error) {
-	if isRowCount(tokens) {
-		return false, nil
-	}
-	for i, token := range tokens {
-		at := func(j int) sqltext.Token {
-			if j < 0 || j >= len(tokens) {
-				return sqltext.Token{}
-			}
-			return tokens[j]
-		}
-		if token.Is("SELECT") {
-			unknown = true
-		}
-		if token.Is("*") && at(i-1).Is(".") {
-			if source := inside.named(at(i - 2).Text); source != nil && source.encrypted() {
-				return true, wholeRow(source)
-			}
-		}
-		if !token.IsName() || at(i+1).Is(".", "(") || at(i-1).Is("AS", "::") {
-			continue
-		}
-		table, before := "", i-1
-		if at(i - 1).Is(".") {
-			table, before = at(i-2).Text, i-3
-		}
-		from := inside.column(table, token.Text)
-		if from.policy != nil && !isNullTest(tokens, i, before) {
-			return true, notComputable(from.policy, "in an expression")
-		}
-		if whole := inside.row(table, token.Text); whole != nil {
-			return true, wholeRow(whole)
-		}
-		unknown = unknown || from.unknown
-	}
-	return unknown, nil
-}
-
-// isRowCount reports whether an expression is count(*) or count of a column.
-func isRowCount(tokens []sqltext.Token) bool {
-	n := len(tokens)
-	if n < 4 || !tokens[0].Is("count") || !tokens[1].Is("(") || !tokens[n-1].Is(")") {
-		return false
-	}
-	_, _, ok := sqltext.Item{Tokens: tokens[2 : n-1]}.Column()
-	return ok
-}
-
-// isNullTest reports whether nothing but IS NULL or IS NOT NULL is done to the
-// column that token i names, whose name with that of its table is behind token
-// before. In "? = x IS NULL" it is the comparison that is tested.
-func isNullTest(tokens []sqltext.Token, i, before int) bool {
-	is := func(j int, words ...string) bool { return j < len(tokens) && tokens[j].Is(words...) }
-	alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
-	return alone && (is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL")))
-}
-
-func notComputable(policy *policy, where string) error {
 	return &Error{Op: "query", Table: policy.column.Table, Column: policy.column.Column,
-		Err: fmt.Errorf("%w, nor does it come to anything %s; select the column by itself", ErrNotQueryable, where)}
+		Err: fmt.Errorf("%w, and an expression on it would come to nothing; select it by itself, or compare it with NULL", ErrNotQueryable)}
 }
 
 func wholeRow(source *resultSource) error {
@@ -378,15 +283,19 @@ func (s *scope) column(table, name string) origin {
 		}
 		return origin{column: name}
 	}
-	for ; s != nil; s = s.outer {
-		if from, ok := starColumn(s.sources, name, 1, 0); ok {
+	found := origin{column: name}
+	for inner := s; inner != nil; inner = inner.outer {
+		if from, ok := starColumn(inner.sources, name, 1, 0); ok {
 			return from
 		}
-		if len(s.sources) == 1 && s.sources[0].derived == nil {
-			return origin{table: s.sources[0].name, column: name}
+		if from, ok := inner.aliases[name]; ok {
+			return from
+		}
+		if inner == s && len(s.sources) == 1 && s.sources[0].derived == nil {
+			found.table = s.sources[0].name
 		}
 	}
-	return origin{column: name}
+	return found
 }
 
 // matchColumns returns the origins of a result's columns by their names, which

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
+	"github.com/gormcrypt/gormcrypt/internal/sqltext"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
@@ -84,6 +85,10 @@ func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, erro
 		}
 		if field.DBName == "" {
 			continue
+		}
+		if !(sqltext.Token{Kind: sqltext.Word, Text: field.DBName}).IsName() {
+			return nil, modelError(field, "its column is named "+field.DBName+", which is a word of SQL, and is not told from that in hand-written SQL",
+				"name the column otherwise, by column: in its gorm tag")
 		}
 		if s.Table == "" {
 			return nil, modelError(field, "its model has no table name, which its values would be bound to",

@@ -23,6 +23,8 @@ type openingPool struct {
 	stmt   *gorm.Statement
 	// writes says that the destination is what the program writes.
 	writes bool
+	// closed says that results are not opened: those of Row and Rows.
+	closed bool
 }
 
 // enterPool puts an openingPool in front of the statement's pool, unless its
@@ -48,8 +50,9 @@ func (p *Plugin) enterWritePool(db *gorm.DB) {
 // enterRowPool is enterPool for DB.Scan, which does not say yet where the result
 // goes. The results of Row and Rows are plain database/sql, and hold ciphertext.
 func (p *Plugin) enterRowPool(db *gorm.DB) {
-	if reflect.TypeOf(db.Logger) == recorderType {
-		p.putPool(db)
+	p.putPool(db)
+	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
+		pool.closed = reflect.TypeOf(db.Logger) != recorderType
 	}
 }
 
@@ -62,27 +65,62 @@ func (p *Plugin) putPool(db *gorm.DB) {
 // recorderType is the logger that DB.Scan puts in place of the configured one.
 var recorderType = reflect.TypeOf(logger.Recorder.New())
 
-// leavePool takes it away again.
-func leavePool(db *gorm.DB) {
-	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
-		db.Statement.ConnPool = pool.ConnPool
+// leavePool takes it away again. In a dry run it reads the statement all the same.
+// What was in a statement that was refused is not logged.
+func (p *Plugin) leavePool(db *gorm.DB) {
+	stmt := db.Statement
+	if pool, ok := stmt.ConnPool.(*openingPool); ok {
+		stmt.ConnPool = pool.ConnPool
 	}
+	if db.DryRun && db.Error == nil && stmt.SQL.Len() > 0 && !p.tables.empty() {
+		_ = p.refuse(stmt, p.read(stmt, stmt.SQL.String()).failure(stmt.Vars))
+	}
+	var failure *Error
+	if db.Error == nil || !errors.As(db.Error, &failure) || failure.Op == "open" {
+		return
+	}
+	p.conceal(stmt, db.Error)
+}
+
+// conceal leaves nothing of a statement that was refused. In a statement around
+// it, what is left fails.
+func (p *Plugin) conceal(stmt *gorm.Statement, err error) {
+	stmt.SQL.Reset()
+	stmt.SQL.WriteString("/* refused by gormcrypt */ ?")
+	stmt.Vars = append(stmt.Vars, nil)
+	for i := range stmt.Vars {
+		stmt.Vars[i] = refused{err}
+	}
+}
+
+// check returns why a statement is not to be sent, if so.
+func (o *openingPool) check(query string, args []any) (*readStatement, error) {
+	if err := refusedArgument(args); err != nil {
+		return nil, err
+	}
+	read := o.plugin.read(o.stmt, query)
+	return read, read.failure(args)
+}
+
+// failure returns why a statement is not to be sent, if so.
+func (r *readStatement) failure(args []any) error {
+	if r.err == nil && r.unread != nil {
+		return checkAllSealed(r.unread, args)
+	}
+	return r.err
 }
 
 // QueryContext sends a statement and opens its result.
 func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if err := refusedArgument(args); err != nil {
-		return nil, err
-	}
-	columns, err := o.plugin.resultOf(o.stmt, query)
+	read, err := o.check(query, args)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := o.ConnPool.QueryContext(ctx, query, args...)
-	if err != nil || columns == nil {
+	if err != nil || read.columns == nil || o.closed {
 		return rows, err
 	}
-	opened, err := openRows(o.stmt, rows, columns, o.writes)
+	opened, err := openRows(o.stmt, rows, read.columns, o.writes)
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
@@ -91,7 +129,7 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 
 // ExecContext sends a statement.
 func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if err := refusedArgument(args); err != nil {
+	if _, err := o.check(query, args); err != nil {
 		return nil, err
 	}
 	return o.ConnPool.ExecContext(ctx, query, args...)
@@ -99,7 +137,8 @@ func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any
 
 // QueryRowContext sends a statement. Its result is not opened.
 func (o *openingPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if err := refusedArgument(args); err != nil {
+	if _, err := o.check(query, args); err != nil {
+		_ = o.stmt.AddError(err)
 		return rowOf(err)
 	}
 	return o.ConnPool.QueryRowContext(ctx, query, args...)
@@ -162,14 +201,4 @@ func returningColumns(s *schema.Schema, returning clause.Returning) bool {
 		}
 	}
 	return true
-}
-
-// resultOf returns the columns of a statement's result, nil if none of them may
-// be encrypted.
-func (p *Plugin) resultOf(stmt *gorm.Statement, query string) ([]resultColumn, error) {
-	read := p.read(stmt, query)
-	if read.err != nil {
-		return nil, read.err
-	}
-	return read.columns, nil
 }

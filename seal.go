@@ -153,7 +153,7 @@ func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, seal func
 
 // seal returns what the driver gets for a value: text, bytes, or nil for NULL.
 func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, error) {
-	if sealed, ok := value.(Sealed); ok {
+	if sealed, ok := asSealed(value); ok {
 		if sealed.policy == nil || !sealed.policy.sameAs(p) {
 			return nil, p.fail(ErrUnsealed)
 		}

@@ -30,6 +30,19 @@ func (s Sealed) Format(f fmt.State, _ rune) {
 	fmt.Fprint(f, s.stored)
 }
 
+// asSealed returns a value that is one of Seal, or points to one.
+func asSealed(value any) (Sealed, bool) {
+	switch v := value.(type) {
+	case Sealed:
+		return v, true
+	case *Sealed:
+		if v != nil {
+			return *v, true
+		}
+	}
+	return Sealed{}, false
+}
+
 // Seal encrypts a value for the column of a model's field, by the field's name
 // in Go or by that of its column. Model is a pointer to a struct of
 // Config.Models; if the field has bind=, it holds the values that the ciphertext
@@ -56,7 +69,12 @@ func Seal(db *gorm.DB, model any, field string, value any) (Sealed, error) {
 		return Sealed{}, &ModelError{Model: stmt.Schema.ModelType.String(), Field: field, Problem: "it has no encrypted field of that name",
 			Fix: "write the name of a field that is marked as encrypted"}
 	}
-	stored, err := policy.seal(db.Statement.Context, value, &modelRow{stmt, reflect.Indirect(reflect.ValueOf(model))})
+	row := reflect.Indirect(reflect.ValueOf(model))
+	if row.Kind() != reflect.Struct {
+		return Sealed{}, &ModelError{Model: stmt.Schema.ModelType.String(), Field: field, Problem: fmt.Sprintf("a %T, or nil, was given", model),
+			Fix: "give a pointer to a struct"}
+	}
+	stored, err := policy.seal(db.Statement.Context, value, &modelRow{stmt, row})
 	return Sealed{policy, stored}, err
 }
 

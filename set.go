@@ -33,10 +33,10 @@ func (p *policy) setField(ctx context.Context, row reflect.Value, value any) err
 	if reflect.TypeOf(value) == wrapperType() {
 		return redactSetError(p.set(ctx, row, value), value)
 	}
-	switch value.(type) {
-	case clause.Expression:
+	if _, ok := value.(clause.Expression); ok {
 		return nil // what it comes to is known to the database only
-	case Sealed:
+	}
+	if _, ok := asSealed(value); ok {
 		return nil // or to the key only
 	}
 	plaintext, err := p.plaintext(ctx, value)

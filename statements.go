@@ -1,6 +1,7 @@
 package gormcrypt
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 
@@ -20,13 +21,16 @@ type readKey struct {
 
 // readStatement is what was read of it.
 type readStatement struct {
-	statements []*sqltext.Statement
-	understood bool
 	// touches says that the text names a table with encrypted columns, or may.
 	touches bool
 	// columns are those of the result, nil if none of them is encrypted.
 	columns []resultColumn
-	// err says why the result cannot be opened.
+	// placements are the arguments that go into encrypted columns, by their index.
+	placements map[int][]placement
+	// unread is the error of a text that was not understood and has to do with an
+	// encrypted column. It passes if all its arguments are sealed.
+	unread error
+	// err says what it does with an encrypted column that cannot be done.
 	err error
 }
 
@@ -35,10 +39,12 @@ type readStatement struct {
 type statements struct {
 	mu      sync.RWMutex
 	read    map[readKey]*readStatement
+	size    int // of the texts, in bytes
 	changes int64
 }
 
-const maxStatements = 2048
+// untouched is what was read of all statements without encrypted columns.
+var untouched = &readStatement{}
 
 func (p *Plugin) read(stmt *gorm.Statement, query string) *readStatement {
 	key := readKey{query, stmt.Table, p.rowModel(stmt)}
@@ -50,32 +56,53 @@ func (p *Plugin) read(stmt *gorm.Statement, query string) *readStatement {
 		return read
 	}
 	read = p.readText(stmt, query)
+	if len(query) > maxText {
+		return read
+	}
 	p.statements.mu.Lock()
 	defer p.statements.mu.Unlock()
-	if len(p.statements.read) >= maxStatements || p.statements.read == nil || p.statements.changes != changes {
-		p.statements.read, p.statements.changes = map[readKey]*readStatement{}, changes
+	if p.statements.read == nil || p.statements.size > maxRemembered || p.statements.changes != changes {
+		p.statements.read, p.statements.size, p.statements.changes = map[readKey]*readStatement{}, 0, changes
 	}
 	p.statements.read[key] = read
+	p.statements.size += len(query)
 	return read
 }
 
 func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
-	read := &readStatement{}
 	resolver := &resolver{plugin: p, ownTable: fold(stmt.Table)}
 	if m := p.rowModel(stmt); m != nil && len(m.byField) > 0 {
 		resolver.own = modelPolicies{m}
 	}
-	read.touches = resolver.touches(query)
-	if !read.touches {
+	if !resolver.touches(query) {
+		return untouched
+	}
+	read := &readStatement{touches: true}
+	if hasUnicodeName(query) {
+		read.unread = &Error{Op: "query", Err: fmt.Errorf("%w (a name like U&\"...\" may be any)", ErrHandWritten)}
 		return read
 	}
-	read.statements, read.understood = sqltext.Parse(query)
-	if !read.understood || len(read.statements) != 1 {
-		read.columns = []resultColumn{{star: []resultSource{{unknown: true}}}}
+	parsed, ok := sqltext.Parse(query, dialectOf(stmt))
+	if !ok {
+		read.columns = unknownColumns()
+		read.unread = resolver.unread(slices.Collect(sqltext.Tokens(query)), "it is not understood")
 		return read
 	}
 	var columns []resultColumn
-	columns, read.err = resolver.result(read.statements[0], nil)
+	for _, s := range parsed {
+		var err error
+		columns, err = resolver.statement(s, nil)
+		if err != nil && isHandWritten(err) && s.Verb != "INSERT" {
+			read.unread = err
+		} else if err != nil {
+			read.err = err
+			return read
+		}
+	}
+	read.placements = resolver.placements
+	if len(parsed) > 1 {
+		columns = unknownColumns()
+	}
 	for _, column := range columns {
 		if column.policy != nil || column.unknown || slices.ContainsFunc(column.star, func(s resultSource) bool { return s.encrypted() }) {
 			read.columns = columns
@@ -84,22 +111,34 @@ func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
 	return read
 }
 
+func dialectOf(stmt *gorm.Statement) sqltext.Dialect {
+	if stmt.Dialector.Name() == "postgres" {
+		return sqltext.Dollars
+	}
+	return sqltext.Questions
+}
+
 // touches reports whether a statement names a table with encrypted columns.
 // Every name counts, wherever it stands, and text in quotes too: SQLite takes
 // that for a name.
 func (r *resolver) touches(query string) bool {
+	found := hasUnicodeName(query)
+	each(slices.Collect(sqltext.Tokens(query)), func(token sqltext.Token) {
+		found = found || len(r.own) > 0 && fold(token.Text) == r.ownTable || r.plugin.tables.mayBeTable(token.Text)
+	})
+	return found
+}
+
+// hasUnicodeName reports whether a text has a name like U&"\0061", which may be
+// any.
+func hasUnicodeName(query string) bool {
+	var last sqltext.Token
+	before := sqltext.Token{}
 	for token := range sqltext.Tokens(query) {
-		name := token.Text
-		switch token.Kind {
-		case sqltext.Word, sqltext.QuotedName:
-		case sqltext.String:
-			name = name[1 : len(name)-min(1, len(name)-1)]
-		default:
-			continue
-		}
-		if len(r.own) > 0 && fold(name) == r.ownTable || len(r.plugin.tables.named(name)) > 0 {
+		if before.Is("U") && last.Is("&") && token.Kind == sqltext.QuotedName {
 			return true
 		}
+		before, last = last, token
 	}
 	return false
 }

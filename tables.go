@@ -13,9 +13,11 @@ type tables struct {
 	mu sync.RWMutex
 	// byName has the folded name, with the database schema if the model has it.
 	byName map[string]modelPolicies
-	// columns has the folded name of every encrypted column. It is replaced, never
-	// changed.
-	columns atomic.Pointer[map[string]bool]
+	// plain has the models without encrypted columns that were seen.
+	plain map[string]modelPolicies
+	// names has the folded name of every encrypted column, and of every table that
+	// has one. It is replaced, never changed.
+	names atomic.Pointer[tableNames]
 	// changes counts the models that were added, so that what was found out before
 	// is not relied on.
 	changes atomic.Int64
@@ -23,10 +25,19 @@ type tables struct {
 	bound atomic.Bool
 }
 
+// tableNames are names that an encrypted column, or a table with one, has.
+type tableNames struct{ columns, tables map[string]bool }
+
+// mayBeTable reports whether a name is that of a table with encrypted columns.
+func (t *tables) mayBeTable(name string) bool {
+	names := t.names.Load()
+	return names != nil && names.tables[fold(name)]
+}
+
 // mayBe reports whether a name is that of an encrypted column of any table.
 func (t *tables) mayBe(column string) bool {
-	columns := t.columns.Load()
-	return columns != nil && (*columns)[fold(column)]
+	names := t.names.Load()
+	return names != nil && names.columns[fold(column)]
 }
 
 // foldTable returns the name of a table as databases compare it: without quotes,
@@ -84,6 +95,23 @@ func (ms modelPolicies) column(name string) *policy {
 	return nil
 }
 
+// knownPlain returns the models of a table that have no encrypted column.
+func (t *tables) knownPlain(table string) modelPolicies {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.plain[foldTable(table)]
+}
+
+// any returns the policy of one of their columns.
+func (ms modelPolicies) any() *policy {
+	for _, m := range ms {
+		for _, policy := range m.byField {
+			return policy
+		}
+	}
+	return nil
+}
+
 // have reports whether one of the models has a column.
 func (ms modelPolicies) have(column string) bool {
 	for _, m := range ms {
@@ -107,12 +135,19 @@ func (ms modelPolicies) boundTo(name string) []*policy {
 // add refuses a model that has a column in common with another one of the same
 // table, and encrypts it otherwise.
 func (t *tables) add(m *modelPolicy) error {
-	if len(m.byField) == 0 {
-		return nil
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := foldTable(m.schema.Table)
+	if len(m.byField) == 0 {
+		if t.plain == nil {
+			t.plain = map[string]modelPolicies{}
+		}
+		t.plain[name] = append(slices.Clip(t.plain[name]), m)
+		if t.changes.Load() > 0 {
+			t.changes.Add(1)
+		}
+		return nil
+	}
 	for _, other := range t.byName[name] {
 		for field, p := range m.byField {
 			q := other.columns[fold(field.DBName)]
@@ -125,14 +160,16 @@ func (t *tables) add(m *modelPolicy) error {
 	if len(m.bound) > 0 {
 		t.bound.Store(true)
 	}
-	columns := map[string]bool{}
-	if before := t.columns.Load(); before != nil {
-		maps.Copy(columns, *before)
+	names := tableNames{columns: map[string]bool{}, tables: map[string]bool{}}
+	if before := t.names.Load(); before != nil {
+		maps.Copy(names.columns, before.columns)
+		maps.Copy(names.tables, before.tables)
 	}
 	for column := range m.columns {
-		columns[column] = true
+		names.columns[column] = true
 	}
-	t.columns.Store(&columns)
+	names.tables[fold(name)] = true
+	t.names.Store(&names)
 	if t.byName == nil {
 		t.byName = map[string]modelPolicies{}
 	}

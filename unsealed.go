@@ -27,7 +27,6 @@ func (p *Plugin) checkPlain(stmt *gorm.Statement, each func(check func(any) erro
 	if p.tables.empty() {
 		return nil
 	}
-	var read *conditions
 	return each(func(v any) error {
 		if isBasic(v) {
 			return nil
@@ -35,15 +34,17 @@ func (p *Plugin) checkPlain(stmt *gorm.Statement, each func(check func(any) erro
 		if field := wrapped(v); field != nil {
 			return &Error{Op: "seal", Table: field.Schema.Table, Column: field.DBName, Err: ErrUnsealed}
 		}
-		expr, ok := v.(clause.Expression)
-		if !ok {
-			return nil
+		if isHeld(v) {
+			return &Error{Op: "seal", Err: ErrUnsealed}
 		}
-		if read == nil {
-			read = p.conditions(stmt)
+		switch v := v.(type) {
+		case clause.Expression:
+			_, err := p.conditions(stmt).one(v)
+			return err
+		case *gorm.DB, []any:
+			return p.conditions(stmt).value(v)
 		}
-		_, err := read.one(expr)
-		return err
+		return nil
 	})
 }
 

@@ -45,7 +45,7 @@ const NestedComment = "/*"
 // comments end where the first one does, with a token that says so.
 func Tokens(sql string) iter.Seq[Token] {
 	return func(yield func(Token) bool) {
-		l := lexer{rest: sql}
+		l := lexer{rest: sql, last: ' '}
 		for {
 			token, ok := l.next()
 			if !ok || !yield(token) {
@@ -55,12 +55,19 @@ func Tokens(sql string) iter.Seq[Token] {
 	}
 }
 
-type lexer struct{ rest string }
+type lexer struct {
+	rest string
+	// last is the byte in front of rest.
+	last byte
+}
 
 // cut takes the first n bytes off the text.
 func (l *lexer) cut(n int) string {
 	head := l.rest[:n]
 	l.rest = l.rest[n:]
+	if n > 0 {
+		l.last = head[n-1]
+	}
 	return head
 }
 
@@ -72,9 +79,11 @@ func (l *lexer) cutThrough(from int, end string) string {
 	return l.cut(len(l.rest))
 }
 
+const space = " \t\r\n\f\v"
+
 func (l *lexer) next() (Token, bool) {
 	for {
-		l.rest = strings.TrimLeft(l.rest, " \t\r\n\f\v")
+		l.cut(len(l.rest) - len(strings.TrimLeft(l.rest, space)))
 		switch {
 		case l.rest == "":
 			return Token{}, false
@@ -101,11 +110,22 @@ func (l *lexer) token() Token {
 	case c == '\'':
 		return Token{String, l.cut(l.quoted(0, '\'', false))}
 	case (c == 'E' || c == 'e') && strings.HasPrefix(l.rest[1:], "'"):
-		return Token{String, l.cut(l.quoted(1, '\'', true))}
+		text := l.cut(l.quoted(1, '\'', true))
+		for { // behind a line break it goes on
+			gap := len(l.rest) - len(strings.TrimLeft(l.rest, space))
+			if !strings.HasPrefix(l.rest[gap:], "'") || !strings.ContainsAny(l.rest[:gap], "\r\n") {
+				return Token{String, text}
+			}
+			text += l.cut(gap) + l.cut(l.quoted(0, '\'', true))
+		}
 	case c == '"' || c == '`':
 		return Token{QuotedName, unquote(l.cut(l.quoted(0, c, false)), c)}
 	case c == '[':
-		// A name in SQLite, a subscript in PostgreSQL, which may hold anything.
+		// A name in SQLite, a subscript in PostgreSQL, which may hold anything and
+		// stands right behind what it is one of.
+		if isWordStart(l.last) || l.last >= '0' && l.last <= '9' || strings.IndexByte("])\"`'", l.last) >= 0 {
+			break
+		}
 		if end := strings.IndexByte(l.rest, ']'); end > 0 && isPlainName(l.rest[1:end]) {
 			text := l.cut(end + 1)
 			return Token{QuotedName, text[1:end]}
@@ -114,12 +134,16 @@ func (l *lexer) token() Token {
 		return l.dollar()
 	case strings.HasPrefix(l.rest, "::"):
 		return Token{Symbol, l.cut(2)}
-	case c == '?' || c == '@' || c == ':' && len(l.rest) > 1 && isWordStart(l.rest[1]):
+	case c == '?' || (c == '@' || c == ':') && len(l.rest) > 1 && isWordStart(l.rest[1]):
 		return Token{Placeholder, l.cut(1 + wordLen(l.rest[1:]))}
 	case c >= '0' && c <= '9':
 		return Token{Number, l.cut(wordLen(l.rest))}
 	case isWordStart(c):
-		return Token{Word, l.cut(wordLen(l.rest))}
+		n := wordLen(l.rest)
+		for n < len(l.rest) && l.rest[n] == '$' { // which a name may have, but not start with
+			n += 1 + wordLen(l.rest[n+1:])
+		}
+		return Token{Word, l.cut(n)}
 	}
 	return Token{Symbol, l.cut(1)}
 }
@@ -173,8 +197,8 @@ func isPlainName(s string) bool {
 	return true
 }
 
-// wordLen returns how many bytes from the start belong to a word or number. A
-// dollar sign does in PostgreSQL, but it starts no word.
+// wordLen returns how many bytes from the start belong to a word without dollar
+// signs, or to a number.
 func wordLen(s string) int {
 	n := 0
 	for n < len(s) && (isWordStart(s[n]) || s[n] >= '0' && s[n] <= '9') {

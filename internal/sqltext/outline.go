@@ -23,6 +23,8 @@ type Statement struct {
 	// Query is where an INSERT takes its rows from otherwise, and what an EXPLAIN
 	// is about.
 	Query *Statement
+	// Conflict is what an upsert conflicts in.
+	Conflict []Token
 	// Set are the assignments of an UPDATE, or of an upsert.
 	Set []Assignment
 	// Items are the select list, or that of RETURNING.
@@ -40,9 +42,10 @@ type Statement struct {
 
 // CommonTable is a statement that WITH gives a name.
 type CommonTable struct {
-	Name    string
-	Query   *Statement
-	Renamed bool // its columns are given other names
+	Name  string
+	Query *Statement
+	// Columns are other names for its columns, if it is given any.
+	Columns []string
 }
 
 // Source is a table, or a statement in its place.
@@ -53,8 +56,8 @@ type Source struct {
 	Query *Statement
 	// Function says that the name is that of a function.
 	Function bool
-	// Renamed says that its columns are given other names.
-	Renamed bool
+	// Columns are other names for its columns, if it is given any.
+	Columns []string
 }
 
 // Item is an expression of a select list.
@@ -109,9 +112,9 @@ func (t Token) Arg() int {
 // one. It returns false for what it does not understand for certain, such as a
 // nested comment, or arguments by name. In the result all placeholders that
 // stand for an argument are written $1, $2 and so on.
-func Parse(sql string) ([]*Statement, bool) {
+func Parse(sql string, dialect Dialect) ([]*Statement, bool) {
 	tokens := slices.Collect(Tokens(sql))
-	if !number(tokens) || slices.ContainsFunc(tokens, func(t Token) bool { return t.Is(NestedComment) }) {
+	if !number(tokens, dialect) || slices.ContainsFunc(tokens, func(t Token) bool { return t.Is(NestedComment) }) {
 		return nil, false
 	}
 	var statements []*Statement
@@ -133,21 +136,36 @@ func Parse(sql string) ([]*Statement, bool) {
 	return statements, true
 }
 
-// number writes placeholders as $1, $2 and so on. Beside $1, a question mark is
-// an operator of PostgreSQL. It returns false if arguments go by name.
-func number(tokens []Token) bool {
-	isDollar := func(t Token) bool { return t.Arg() >= 0 }
-	dollars, n, numbered := slices.ContainsFunc(tokens, isDollar), 0, false
+// Dialect says how a database writes placeholders.
+type Dialect uint8
+
+const (
+	// Questions is a dialect with ? and ?1, as SQLite has them.
+	Questions Dialect = iota + 1
+	// Dollars is one with $1, where ? is an operator, as in PostgreSQL.
+	Dollars
+)
+
+// number writes placeholders as $1, $2 and so on. It returns false if arguments
+// go by name, as $1 does in SQLite, or in more ways than one.
+func number(tokens []Token, dialect Dialect) bool {
+	n, explicit, statements := 0, false, 0
 	for i, token := range tokens {
 		switch {
-		case token.Kind != Placeholder, isDollar(token):
-		case token.Text == "?" && dollars:
+		case token.Is(";"):
+			statements++
+		case token.Kind != Placeholder:
+		case dialect == Dollars && token.Text == "?":
 			tokens[i].Kind = Symbol
-		case token.Text == "?" && !numbered:
+		case dialect == Dollars:
+			if token.Arg() < 0 {
+				return false
+			}
+		case token.Text == "?":
 			n++
 			tokens[i].Text = "$" + strconv.Itoa(n)
-		case token.Text[0] == '?' && !dollars && n == 0: // all by number, as SQLite has it
-			numbered = true
+		case token.Text[0] == '?':
+			explicit = true
 			tokens[i].Text = "$" + token.Text[1:]
 			if tokens[i].Arg() < 0 {
 				return false
@@ -156,7 +174,7 @@ func number(tokens []Token) bool {
 			return false
 		}
 	}
-	return true
+	return !explicit || n == 0 && statements == 0
 }
 
 // parser reads a statement from left to right. Once it is not ok it stays so,
@@ -192,7 +210,7 @@ func (p *parser) expect(words ...string) { p.ok = p.accept(words...) && p.ok }
 // name reads a name.
 func (p *parser) name() string {
 	token := p.at(0)
-	if !token.IsName() {
+	if !token.IsName() || token.Text == "" {
 		p.ok = false
 		return ""
 	}
@@ -250,6 +268,20 @@ func (p *parser) list(words ...string) [][]Token {
 	}
 }
 
+// names reads names in parentheses. In front of types, as functions give them, it
+// takes the names only.
+func (p *parser) names() []string {
+	names := []string{}
+	for _, tokens := range splitList(p.parenthesised()) {
+		if len(tokens) == 0 || !tokens[0].IsName() || len(tokens) > 1 && !tokens[1].IsName() {
+			p.ok = false
+			return names
+		}
+		names = append(names, tokens[0].Text)
+	}
+	return names
+}
+
 // inner reads a statement in parentheses.
 func (p *parser) inner() *Statement {
 	p.expect("(")
@@ -262,7 +294,7 @@ func (p *parser) startsQuery(offset int) bool {
 	for p.at(offset).Is("(") {
 		offset++
 	}
-	return p.at(offset).Is("SELECT", "WITH", "VALUES")
+	return p.at(offset).Is("SELECT", "WITH", "VALUES") || p.at(offset).Is("TABLE") && p.at(offset+1).IsName()
 }
 
 func (p *parser) statement() *Statement {
@@ -271,8 +303,8 @@ func (p *parser) statement() *Statement {
 		p.accept("RECURSIVE")
 		for {
 			table := CommonTable{Name: p.name()}
-			if table.Renamed = p.at(0).Is("("); table.Renamed {
-				p.parenthesised()
+			if p.at(0).Is("(") {
+				table.Columns = p.names()
 			}
 			p.expect("AS")
 			p.accept("NOT")
@@ -362,6 +394,10 @@ func (p *parser) selection() *Statement {
 				return s
 			}
 		}
+	}
+	if p.accept("TABLE") {
+		s.Items, s.From = []Item{{Tokens: []Token{{Symbol, "*"}}}}, []Source{{Name: p.dotted()}}
+		return s
 	}
 	if !p.accept("SELECT") { // WITH in parentheses
 		if p.at(0).Is("WITH") {
@@ -470,8 +506,8 @@ func (p *parser) source(s *Statement) Source {
 		p.ok = false
 	}
 	source.Alias = p.alias()
-	if source.Renamed = source.Alias != "" && p.at(0).Is("("); source.Renamed {
-		p.parenthesised()
+	if source.Alias != "" && p.at(0).Is("(") {
+		source.Columns = p.names()
 	}
 	return source
 }
@@ -493,13 +529,10 @@ func (p *parser) insert() *Statement {
 		s.Table.Alias = p.name()
 	}
 	if p.at(0).Is("(") && !p.startsQuery(1) {
-		for _, tokens := range splitList(p.parenthesised()) {
-			if len(tokens) != 1 || !tokens[0].IsName() {
-				p.ok = false
-				return s
-			}
-			s.Columns = append(s.Columns, tokens[0].Text)
-		}
+		s.Columns = p.names()
+	}
+	if p.accept("OVERRIDING") {
+		p.i += 2 // SYSTEM VALUE, or USER VALUE
 	}
 	switch {
 	case p.accept("DEFAULT", "VALUES"):
@@ -516,11 +549,11 @@ func (p *parser) insert() *Statement {
 		p.ok = false
 	}
 	if p.accept("ON", "CONFLICT") {
-		s.Rest = append(s.Rest, p.until("DO")...)
+		s.Conflict = p.until("DO")
 		p.expect("DO")
 		if p.accept("UPDATE", "SET") {
 			p.assignments(s)
-			s.Rest = append(append(s.Rest, Token{Symbol, ","}), p.until("RETURNING")...)
+			s.Rest = p.until("RETURNING")
 		} else {
 			p.expect("NOTHING")
 		}
@@ -574,10 +607,10 @@ func (p *parser) returning(s *Statement) {
 
 // Arguments returns the index of the argument of every placeholder in a text
 // that Parse understands.
-func Arguments(sql string) iter.Seq[int] {
+func Arguments(sql string, dialect Dialect) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		tokens := slices.Collect(Tokens(sql))
-		if !number(tokens) {
+		if !number(tokens, dialect) {
 			return
 		}
 		for _, token := range tokens {
@@ -586,4 +619,16 @@ func Arguments(sql string) iter.Seq[int] {
 			}
 		}
 	}
+}
+
+// Subquery returns the statement that starts at a parenthesis, and the index of the
+// token behind the one that ends it. It returns nil if none starts there, and
+// false if it is not understood.
+func Subquery(tokens []Token, i int) (s *Statement, end int, ok bool) {
+	p := &parser{tokens: tokens, i: i, ok: true}
+	if !p.at(0).Is("(") || !p.startsQuery(1) {
+		return nil, i, true
+	}
+	s = p.inner()
+	return s, p.i, p.ok
 }

@@ -25,8 +25,8 @@ func outline(s *sqltext.Statement) string {
 		if s.Function {
 			flags += "()"
 		}
-		if s.Renamed {
-			flags += "(..)"
+		if s.Columns != nil {
+			flags += "(" + strings.Join(s.Columns, ",") + ")"
 		}
 		name := s.Name
 		if s.Query != nil {
@@ -57,6 +57,9 @@ func outline(s *sqltext.Statement) string {
 	if s.Query != nil {
 		add("query {%s}", outline(s.Query))
 	}
+	if len(s.Conflict) > 0 {
+		add("conflict [%s]", text(s.Conflict))
+	}
 	for _, assignment := range s.Set {
 		add("set %s [%s]", assignment.Column, text(assignment.Value))
 	}
@@ -85,6 +88,14 @@ func outline(s *sqltext.Statement) string {
 	return strings.Join(parts, " ")
 }
 
+// dialect takes a text with $1 for PostgreSQL's.
+func dialect(sql string) sqltext.Dialect {
+	if strings.Contains(sql, "$") {
+		return sqltext.Dollars
+	}
+	return sqltext.Questions
+}
+
 func TestParse(t *testing.T) {
 	t.Parallel()
 	for sql, want := range map[string]string{
@@ -101,20 +112,26 @@ func TestParse(t *testing.T) {
 		"SELECT a FROM t JOIN u ON t.i = u.i, v":                                        "SELECT item [a] from t from u from v rest [t . i = u . i ,]",
 		"SELECT a FROM t LEFT OUTER JOIN u AS x USING (i) WHERE b":                      "SELECT item [a] from t from u as x rest [( i ) , WHERE b]",
 		"SELECT a FROM t NATURAL JOIN u":                                                "SELECT item [a] from t from u natural",
-		"SELECT a FROM (SELECT b FROM u) AS q (c), f(a) g":                              "SELECT item [a] from {SELECT item [b] from u} as q(..) from f as g() rest [a ,]",
+		"SELECT a FROM (SELECT b FROM u) AS q (c), f(a) g":                              "SELECT item [a] from {SELECT item [b] from u} as q(c) from f as g() rest [a ,]",
 		"SELECT a FROM t UNION ALL (SELECT b FROM u) ORDER BY 1":                        "SELECT item [a] from t union {SELECT item [b] from u} rest [ORDER BY 1]",
 		"WITH q AS (SELECT a FROM t), r AS (DELETE FROM u RETURNING b) SELECT * FROM q": "with q {SELECT item [a] from t} with r {DELETE table u item [b]} SELECT item [*] from q",
 		"VALUES (?, 1), (2, 3)":                                                         "SELECT item [$1] item [1] rest [$1 , 1 , 2 , 3 ,]",
 		"INSERT INTO t (a, \"b\") VALUES (?, lower(?)), (1, NULL)":                      "INSERT table t columns a,b row [$1|lower ( $2 )] row [1|NULL]",
 		"INSERT OR IGNORE INTO t DEFAULT VALUES":                                        "INSERT table t",
 		"REPLACE INTO t VALUES (1)":                                                     "INSERT table t row [1]",
-		"INSERT INTO t (a) SELECT b FROM u ON CONFLICT (a) DO NOTHING RETURNING a x":    "INSERT table t columns a query {SELECT item [b] from u} item [a as x] rest [( a )]",
-		"INSERT INTO t AS x (a) VALUES (1) ON CONFLICT ON CONSTRAINT c DO UPDATE SET a = excluded.a, b = ? WHERE x.a > 1": "INSERT table t as x columns a row [1] set a [excluded . a] set b [$1] rest [ON CONSTRAINT c , WHERE x . a > 1]",
+		"INSERT INTO t (a) SELECT b FROM u ON CONFLICT (a) DO NOTHING RETURNING a x":    "INSERT table t columns a query {SELECT item [b] from u} conflict [( a )] item [a as x]",
+		"INSERT INTO t AS x (a) VALUES (1) ON CONFLICT ON CONSTRAINT c DO UPDATE SET a = excluded.a, b = ? WHERE x.a > 1": "INSERT table t as x columns a row [1] conflict [ON CONSTRAINT c] set a [excluded . a] set b [$1] rest [WHERE x . a > 1]",
 		"UPDATE ONLY t AS x SET a = ?, x.b = c + ? FROM u WHERE x.i = u.i RETURNING *":                                    "UPDATE table t as x set a [$1] set b [c + $2] item [*] from u rest [WHERE x . i = u . i]",
 		"DELETE FROM t USING u WHERE a = ?1":            "DELETE table t from u rest [WHERE a = $1]",
 		"EXPLAIN ANALYZE SELECT a FROM t":               "EXPLAIN query {SELECT item [a] from t}",
 		"CREATE TABLE t (a text); ; DROP TABLE t;":      "CREATE rest [CREATE TABLE t ( a text )]; DROP rest [DROP TABLE t]",
 		"INSERT INTO t (a) VALUES ('x; DELETE FROM u')": "INSERT table t columns a row ['x; DELETE FROM u']",
+		"TABLE t":                             "SELECT item [*] from t",
+		"SELECT a @> $1, b @@ $2, @ c FROM t": "SELECT item [a @ > $1] item [b @ @ $2] item [@ c] from t",
+		"SELECT ARRAY[a], b[1] FROM t":        "SELECT item [ARRAY [ a ]] item [b [ 1 ]] from t",
+		"INSERT INTO t (a) OVERRIDING SYSTEM VALUE VALUES (1)":   "INSERT table t columns a row [1]",
+		"SELECT 1 AS a$$; UPDATE t SET b = 'x'; SELECT 1 AS b$$": "SELECT item [1 as a$$]; UPDATE table t set b ['x']; SELECT item [1 as b$$]",
+		"SELECT E'a'\n'\\' x', b FROM t":                         "SELECT item [E'a'\n'\\' x'] item [b] from t",
 		// Not understood.
 		"SELECT a FROM t /* /* */ */":           "",
 		"SELECT a FROM t WHERE b = :name":       "",
@@ -127,7 +144,7 @@ func TestParse(t *testing.T) {
 		"SELECT a FROM t )":                     "",
 		"UPDATE t SET":                          "",
 	} {
-		statements, ok := sqltext.Parse(sql)
+		statements, ok := sqltext.Parse(sql, dialect(sql))
 		var parts []string
 		for _, s := range statements {
 			parts = append(parts, outline(s))
@@ -149,7 +166,7 @@ func TestArguments(t *testing.T) {
 		"nothing":                nil,
 		"a = @name":              nil,
 	} {
-		if got := slices.Collect(sqltext.Arguments(sql)); !slices.Equal(got, want) {
+		if got := slices.Collect(sqltext.Arguments(sql, dialect(sql))); !slices.Equal(got, want) {
 			t.Errorf("%s has the arguments %v", sql, got)
 		}
 	}
@@ -165,8 +182,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(sql)
 	}
 	f.Fuzz(func(t *testing.T, sql string) {
-		first, ok := sqltext.Parse(sql)
-		second, again := sqltext.Parse(sql)
+		first, ok := sqltext.Parse(sql, dialect(sql))
+		second, again := sqltext.Parse(sql, dialect(sql))
 		if ok != again || len(first) != len(second) {
 			t.Fatalf("%q is read as %d statements, and then as %d", sql, len(first), len(second))
 		}

@@ -1,0 +1,482 @@
+package gormcrypt
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm/clause"
+
+	"github.com/gormcrypt/gormcrypt/internal/sqltext"
+)
+
+// What a statement does with encrypted columns, read from its text alone: where
+// values go into them, and what is done with theirs that cannot work. Its
+// arguments are not looked at here.
+
+// placement is a placeholder whose argument goes into an encrypted column.
+type placement struct {
+	policy *policy
+	row    *rowOutline
+}
+
+// rowOutline is a row that a statement writes.
+type rowOutline struct {
+	columns []string
+	values  [][]sqltext.Token
+}
+
+// tokens returns what the row has for a column, nil if it has nothing.
+func (r *rowOutline) tokens(column string) []sqltext.Token {
+	for i, name := range r.columns {
+		if fold(name) == fold(column) {
+			return r.values[i]
+		}
+	}
+	return nil
+}
+
+// statement reads a statement, and returns the columns of its result.
+func (r *resolver) statement(s *sqltext.Statement, outer *scope) ([]resultColumn, error) {
+	switch s.Verb {
+	case "SELECT", "INSERT", "UPDATE", "DELETE":
+	case "EXPLAIN":
+		_, err := r.statement(s.Query, outer)
+		return nil, err
+	default:
+		return unknownColumns(), r.other(s)
+	}
+	inside, err := r.scope(s, outer)
+	if err != nil {
+		return nil, err
+	}
+	if s.Natural && slices.ContainsFunc(inside.sources, func(s resultSource) bool { return s.encrypted() }) {
+		return nil, &Error{Op: "query", Err: fmt.Errorf("%w, as a natural join might have it do; name the columns that are joined", ErrNotQueryable)}
+	}
+	var columns []resultColumn
+	for _, item := range s.Items {
+		column, err := r.item(item, inside)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, column)
+		if item.Alias != "" && (column.policy != nil || column.unknown) {
+			if inside.aliases == nil {
+				inside.aliases = map[string]origin{}
+			}
+			inside.aliases[column.name] = column.origin
+		}
+	}
+	if s.Verb == "INSERT" {
+		err = r.insert(s, inside)
+	} else {
+		err = r.assignments(s, inside)
+	}
+	if err == nil {
+		_, err = r.expression(s.Rest, inside, columns)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range s.Union {
+		more, err := r.statement(other, outer.with(inside.common))
+		if err != nil {
+			return nil, err
+		}
+		if columns, err = merge(columns, more); err != nil {
+			return nil, err
+		}
+	}
+	return columns, nil
+}
+
+// with returns a scope inside of s that has the common tables of another.
+func (s *scope) with(common map[string][]resultColumn) *scope {
+	return &scope{common: common, outer: s}
+}
+
+// schemaVerbs are those of statements without values of columns.
+var schemaVerbs = strings.Fields("CREATE ALTER DROP COMMENT TRUNCATE REINDEX VACUUM ANALYZE PRAGMA GRANT REVOKE LOCK SET SHOW RESET BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE END ATTACH DETACH LISTEN UNLISTEN NOTIFY DISCARD DEALLOCATE CLUSTER REFRESH CHECKPOINT")
+
+// other reads a statement with another verb than those of rows.
+func (r *resolver) other(s *sqltext.Statement) error {
+	if !slices.Contains(schemaVerbs, s.Verb) {
+		return r.unread(s.Rest, s.Verb+" cannot be read")
+	}
+	for i, token := range s.Rest {
+		literal := token.Kind == sqltext.String || token.Arg() >= 0
+		switch before := s.Rest[max(i-1, 0)]; {
+		case s.Verb == "ALTER" && literal && before.Is("DEFAULT", "USING", "("):
+			return r.unread(s.Rest, "it has a value of its own")
+		case s.Verb == "CREATE" && token.Is("TRIGGER") && i < 4:
+			return r.unread(s.Rest, "a trigger may write to it")
+		}
+	}
+	return nil
+}
+
+// unread returns an error if a statement that was not understood has to do with an
+// encrypted column, or with one that such a column is bound to.
+func (r *resolver) unread(tokens []sqltext.Token, reason string) error {
+	var models modelPolicies
+	tables := false
+	each(tokens, func(token sqltext.Token) {
+		if found := r.models(token.Text); len(found) > 0 {
+			models = append(models, found...)
+		}
+		tables = tables || token.Is("INSERT", "REPLACE", "MERGE", "COPY", "DO")
+	})
+	var found *policy
+	each(tokens, func(token sqltext.Token) {
+		if policy := models.column(token.Text); found == nil && policy != nil {
+			found = policy
+		}
+		if bound := models.boundTo(token.Text); found == nil && bound != nil {
+			found = bound[0]
+		}
+	})
+	if tables && found == nil { // they need not name columns
+		for _, m := range models {
+			for _, policy := range m.byField {
+				found = policy
+			}
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return handWrittenError(found, reason)
+}
+
+// each calls a function with all names in a text, those in string literals too: a
+// function's body is one, and SQLite takes some for names.
+func each(tokens []sqltext.Token, use func(token sqltext.Token)) {
+	for _, token := range tokens {
+		switch token.Kind {
+		case sqltext.Word, sqltext.QuotedName:
+			use(token)
+		case sqltext.String:
+			use(sqltext.Token{Kind: sqltext.QuotedName, Text: trimQuotes(token.Text)})
+			for inner := range sqltext.Tokens(strings.Trim(token.Text, "'$")) {
+				if inner.Kind == sqltext.Word || inner.Kind == sqltext.QuotedName {
+					use(inner)
+				}
+			}
+		}
+	}
+}
+
+func handWrittenError(policy *policy, reason string) error {
+	return &Error{Op: "seal", Table: policy.column.Table, Column: policy.column.Column, Err: fmt.Errorf("%w (%s)", ErrHandWritten, reason)}
+}
+
+func (r *resolver) item(item sqltext.Item, inside *scope) (resultColumn, error) {
+	table, name, ok := item.Column()
+	switch {
+	case ok && name == "*":
+		sources := inside.sources
+		if table != "" {
+			sources = nil
+			if source := inside.named(table); source != nil {
+				sources = []resultSource{*source}
+			}
+		}
+		if len(sources) == 0 {
+			return unknownColumns()[0], nil
+		}
+		return resultColumn{star: sources}, nil
+	case ok:
+		column := resultColumn{name: fold(item.Alias), origin: inside.column(table, name)}
+		if item.Alias == "" {
+			column.name = fold(name)
+		}
+		if whole := inside.row(table, name); whole != nil && column.policy == nil {
+			return column, wholeRow(whole)
+		}
+		return column, nil
+	case item.Query != nil:
+		columns, err := r.statement(item.Query, inside)
+		column := resultColumn{name: fold(item.Alias), origin: origin{unknown: true}}
+		if len(columns) == 1 && columns[0].star == nil {
+			column.origin = origin{policy: columns[0].policy, unknown: columns[0].unknown}
+			if column.name == "" {
+				column.name = columns[0].name
+			}
+		}
+		return column, err
+	}
+	column := resultColumn{name: fold(item.Alias)}
+	var err error
+	column.unknown, err = r.expression(item.Tokens, inside, nil)
+	return column, err
+}
+
+// expression reads an expression, or the clauses of a statement with these
+// columns. It returns an error if that does with an encrypted column what cannot
+// be done, and reports whether it may come to something encrypted.
+func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []resultColumn) (unknown bool, err error) {
+	list := "" // GROUP or ORDER, behind that and BY
+	for i := 0; i < len(tokens); i++ {
+		at := func(j int) sqltext.Token {
+			if j < 0 || j >= len(tokens) {
+				return sqltext.Token{}
+			}
+			return tokens[j]
+		}
+		token := tokens[i]
+		switch {
+		case token.Is("BY"):
+			list = strings.ToUpper(at(i - 1).Text)
+			continue
+		case token.Is("HAVING", "WHERE", "LIMIT", "OFFSET", "WINDOW", "FETCH", "FOR", "ON"):
+			list = ""
+		case token.Is("(") && (at(i+1).Is("SELECT", "WITH", "VALUES", "TABLE", "(")):
+			sub, end, ok := sqltext.Subquery(tokens, i)
+			if !ok {
+				return true, r.unread(tokens, "a subquery cannot be read")
+			}
+			if sub == nil {
+				continue
+			}
+			found, err := r.statement(sub, inside)
+			if err != nil {
+				return true, err
+			}
+			for _, column := range found {
+				if column.policy != nil && !at(i-1).Is("EXISTS") {
+					return true, notQueryable(column.policy, "a subquery of its values")
+				}
+				unknown = unknown || column.unknown || column.star != nil
+			}
+			i = end - 1
+			continue
+		case token.Kind == sqltext.Number && columns != nil && at(i-1).Is("BY", ",") && list != "":
+			if policy := position(columns, token.Text); policy != nil && !(list == "GROUP" && policy.column.Deterministic) {
+				return true, notQueryable(policy, list+" BY")
+			}
+			continue
+		case token.Is("*") && at(i-1).Is("."):
+			if source := inside.named(at(i - 2).Text); source != nil && source.encrypted() {
+				return true, wholeRow(source)
+			}
+			continue
+		case token.Is("(") && at(i-1).Is("count"):
+			if n := r.rowCount(tokens[i:], inside); n > 0 {
+				i += n - 1
+				continue
+			}
+		}
+		name, isName := token.Text, token.IsName()
+		if token.Kind == sqltext.String && at(i-1).Is(".") { // SQLite takes it for one
+			name, isName = trimQuotes(token.Text), true
+		}
+		if !isName || at(i+1).Is(".") || at(i-1).Is("AS", "::") {
+			continue
+		}
+		if at(i + 1).Is("(") {
+			if source := inside.named(rowArgument(tokens[i+1:])); source != nil && source.encrypted() && r.plugin.tables.mayBe(name) {
+				return true, wholeRow(source) // to PostgreSQL, note(patients) is patients.note
+			}
+			continue
+		}
+		table, before := "", i-1
+		if at(i - 1).Is(".") {
+			table, before = at(i-2).Text, i-3
+		}
+		from := inside.column(table, name)
+		grouped := list == "GROUP" && at(before).Is("BY", ",") && from.policy != nil && from.policy.column.Deterministic
+		switch {
+		case grouped, isNullTest(tokens, i, before) && (from.policy != nil || from.unknown):
+		case from.policy != nil:
+			return true, notComputable(from.policy, list)
+		case from.unknown:
+			return true, &Error{Op: "query", Column: name, Err: fmt.Errorf("%w, and it cannot be told which column this one is; write it with the name of its table", ErrNotQueryable)}
+		case token.Kind != sqltext.String:
+			if whole := inside.row(table, name); whole != nil {
+				return true, wholeRow(whole)
+			}
+		}
+	}
+	return unknown, nil
+}
+
+// rowArgument returns the name in the parentheses of a function that has one
+// argument, such as a row.
+func rowArgument(tokens []sqltext.Token) string {
+	for _, token := range tokens {
+		switch {
+		case token.Is("(", ".", "*"):
+		case token.IsName():
+			return token.Text
+		default:
+			return ""
+		}
+	}
+	return ""
+}
+
+// position returns the policy of the column that a number stands for.
+func position(columns []resultColumn, number string) *policy {
+	for i, column := range columns {
+		if column.star != nil {
+			return nil
+		}
+		if fmt.Sprint(i+1) == number {
+			return column.policy
+		}
+	}
+	return nil
+}
+
+// rowCount returns the length of the arguments of count if they are a star, a
+// column, or the different values of a deterministic one.
+func (r *resolver) rowCount(tokens []sqltext.Token, inside *scope) int {
+	end := slices.IndexFunc(tokens, func(t sqltext.Token) bool { return t.Is(")") })
+	if end < 0 {
+		return 0
+	}
+	argument := tokens[1:end]
+	distinct := len(argument) > 0 && argument[0].Is("DISTINCT")
+	if distinct {
+		argument = argument[1:]
+	}
+	table, name, ok := sqltext.Item{Tokens: argument}.Column()
+	if !ok {
+		return 0
+	}
+	if from := inside.column(table, name); distinct && (from.unknown || from.policy != nil && !from.policy.column.Deterministic) {
+		return 0
+	}
+	return end + 1
+}
+
+// isNullTest reports whether nothing but IS NULL or IS NOT NULL is done to the
+// column that token i names, whose name with that of its table is behind token
+// before. In "? = x IS NULL" it is the comparison that is tested.
+func isNullTest(tokens []sqltext.Token, i, before int) bool {
+	is := func(j int, words ...string) bool { return j < len(tokens) && tokens[j].Is(words...) }
+	alone := before < 0 || is(before, "(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE")
+	return alone && (is(i+1, "ISNULL", "NOTNULL") || is(i+1, "IS") && (is(i+2, "NULL") || is(i+2, "NOT") && is(i+3, "NULL")))
+}
+
+func (r *resolver) insert(s *sqltext.Statement, inside *scope) error {
+	models := inside.sources[0].models
+	if len(models) > 0 && s.Columns == nil && (s.Rows != nil || s.Query != nil) {
+		return handWrittenError(models.any(), "the INSERT does not name its columns")
+	}
+	for _, cells := range s.Rows {
+		row := &rowOutline{s.Columns, cells}
+		if s.Columns != nil && len(cells) != len(s.Columns) {
+			return &Error{Op: "seal", Table: s.Table.Name, Err: fmt.Errorf("%w (a row has another number of values than there are columns)", ErrHandWritten)}
+		}
+		for i, cell := range cells {
+			var policy *policy
+			if s.Columns != nil {
+				policy = models.column(s.Columns[i])
+			}
+			if err := r.value(policy, cell, row, inside); err != nil {
+				return err
+			}
+		}
+	}
+	if s.Query != nil {
+		for _, column := range s.Columns {
+			if policy := models.column(column); policy != nil {
+				return policy.fail(ErrExpression)
+			}
+		}
+		columns, err := r.statement(s.Query, inside.outer.with(inside.common))
+		if err != nil {
+			return err
+		}
+		for _, column := range columns { // which would be copied to a column where it does not open
+			if column.policy != nil && len(models) > 0 {
+				return notComputable(column.policy, "")
+			}
+		}
+	}
+	for _, token := range s.Conflict {
+		if policy := models.column(token.Text); token.IsName() && policy != nil && !policy.column.Deterministic {
+			return notQueryable(policy, "ON CONFLICT")
+		}
+	}
+	excluded := inside.sources[0]
+	excluded.name = "excluded"
+	upsert := *inside
+	upsert.sources = append(slices.Clip(inside.sources), excluded)
+	return r.assignments(s, &upsert)
+}
+
+// assignments reads a SET clause.
+func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
+	if len(s.Set) == 0 {
+		return nil
+	}
+	models := inside.sources[0].models
+	row := &rowOutline{}
+	var together clause.Set
+	for _, assignment := range s.Set {
+		row.columns, row.values = append(row.columns, assignment.Column), append(row.values, assignment.Value)
+		together = append(together, clause.Assignment{Column: clause.Column{Name: assignment.Column}})
+	}
+	if err := models.checkBoundTogether(together); err != nil {
+		return err
+	}
+	for _, assignment := range s.Set {
+		policy := models.column(assignment.Column)
+		var err error
+		if policy != nil && s.Verb == "INSERT" && isExcludedName(assignment.Value, assignment.Column) {
+			err = row.checkExcluded(policy, s.Conflict)
+		} else {
+			err = r.value(policy, assignment.Value, row, inside)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isExcludedName reports whether a value is the column's own in the row that an
+// upsert was to insert.
+func isExcludedName(value []sqltext.Token, column string) bool {
+	table, name, ok := sqltext.Item{Tokens: value}.Column()
+	return ok && strings.EqualFold(table, "excluded") && fold(name) == fold(column)
+}
+
+// checkExcluded refuses to take a value from the row that an upsert was to insert
+// without what it is bound to.
+func (r *rowOutline) checkExcluded(policy *policy, conflict []sqltext.Token) error {
+	for _, field := range policy.bind {
+		conflicting := slices.ContainsFunc(conflict, func(t sqltext.Token) bool { return t.IsName() && fold(t.Text) == fold(field.DBName) })
+		if !conflicting && !isExcludedName(r.tokens(field.DBName), field.DBName) {
+			return policy.fail(fmt.Errorf("%w %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
+		}
+	}
+	return nil
+}
+
+// value reads what goes into a column, which is encrypted if it has a policy.
+func (r *resolver) value(policy *policy, value []sqltext.Token, row *rowOutline, inside *scope) error {
+	if policy == nil {
+		_, err := r.expression(value, inside, nil)
+		return err
+	}
+	switch {
+	case len(value) == 1 && value[0].Is("NULL", "DEFAULT"):
+		return nil
+	case len(value) > 0 && value[0].Arg() >= 0 && (len(value) == 1 || value[1].Is("::") && isPlainCast(value[2:])):
+		i := value[0].Arg()
+		if r.placements == nil {
+			r.placements = map[int][]placement{}
+		}
+		r.placements[i] = append(r.placements[i], placement{policy, row})
+		return nil
+	}
+	return policy.fail(ErrExpression)
+}
+
+// isPlainCast reports whether a cast keeps ciphertext as it is.
+func isPlainCast(to []sqltext.Token) bool {
+	return len(to) == 1 && to[0].Is("text", "varchar", "bytea")
+}
