@@ -256,3 +256,167 @@ func TestSealIsForOneColumn(t *testing.T) {
 		}
 	})
 }
+
+// Names hide an encrypted column in many ways. None of them lets a value be sent,
+// stored or compared in the clear.
+func TestHandWrittenSQLThatHidesAColumn(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := openWard(t, where, &taxpayer{})
+		db.execute(t, "CREATE TABLE things (id integer, kind text)")
+		statements := []string{
+			// Under another name.
+			"SELECT id FROM (SELECT id, note AS n FROM patients) q WHERE q.n = ?",
+			"WITH q AS (SELECT id, note AS n FROM patients) SELECT id FROM q WHERE n = ?",
+			"WITH q(i, n) AS (SELECT id, note FROM patients) SELECT i FROM q WHERE n = ?",
+			"SELECT id, note AS n FROM patients WHERE n = ?",
+			"SELECT id, note AS n FROM patients WHERE ward = ? ORDER BY n",
+			"SELECT note, id FROM patients WHERE ward = ? ORDER BY 1",
+			"SELECT note, count(*) FROM patients WHERE ward = ? GROUP BY 1",
+			"SELECT note FROM patients INTERSECT SELECT ?",
+			"UPDATE things SET kind = q.n FROM (SELECT note AS n FROM patients) q WHERE kind = ?",
+			// Of a table that is not where one looks first.
+			"SELECT patients.id FROM things a JOIN things b ON a.id = b.id, patients WHERE note = ?",
+			`SELECT id, name AS "distinct" FROM patients WHERE note = ?`,
+			"SELECT id FROM things WHERE kind IN (SELECT note FROM patients) OR kind = ?",
+			"SELECT note.id FROM patients AS note WHERE ? = note",
+			"SELECT id FROM things WHERE EXISTS (SELECT 1 FROM patients p WHERE p.id = things.id AND p.note = ?)",
+			"SELECT id FROM visits v WHERE v.id IN (SELECT w.id FROM visits w WHERE (v.note) = ?)",
+			// In more than its name.
+			"SELECT count(CASE WHEN note = ? THEN 1 END) FROM patients",
+			"SELECT count(*), max(note = ?) FROM patients",
+			"SELECT id FROM patients WHERE (CASE WHEN ward = 'x' THEN note END) = ?",
+			// Written otherwise.
+			"UPDATE patients SET note = excluded.note FROM (SELECT ? AS note) AS excluded",
+			"UPDATE 'patients' SET 'note' = ?",
+			"INSERT INTO 'patients' (id, 'note') VALUES (7, ?)",
+			"UPDATE patients SET (ward, name) = (?, 'x')",
+			"REPLACE INTO patients SELECT * FROM patients WHERE note = ?",
+			"WITH x AS (UPDATE patients SET note = upper(?) RETURNING id) SELECT 1",
+			`SELECT id FROM U&"\\0070atients" WHERE note = ?`,
+			"DO $$ BEGIN UPDATE patients SET note = 'SECRET'; END $$",
+			"ALTER TABLE patients ALTER note SET DEFAULT 'SECRET'",
+			"CREATE TRIGGER t AFTER INSERT ON visits BEGIN UPDATE patients SET note = 'SECRET'; END",
+			"COPY patients FROM '/etc/passwd'",
+		}
+		if where.Name == "postgres" {
+			statements = append(statements,
+				"SELECT id FROM patients AS p(id, nm, n) WHERE p.n = ?", "SELECT id FROM patients p WHERE p::text = ?", "SELECT id FROM patients p WHERE note(p) = ?",
+				"SELECT id FROM patients p WHERE to_jsonb(p.*)->>'note' = ?", "SELECT ARRAY[note] FROM patients WHERE ward = ?", "DELETE FROM things USING patients WHERE card = ?",
+				"SELECT patients.id FROM generate_series(1, 1) g, patients WHERE note = ?", "SELECT 1 AS a$$; UPDATE patients SET note = 'SECRET'; SELECT 1 AS b$$",
+				"SELECT E'a'\n'\\' x'; UPDATE patients SET note = 'SECRET'; SELECT '' WHERE '' = ?")
+		} else {
+			statements = append(statements, "UPDATE patients SET name = $2, note = $1", "UPDATE patients SET note = ?1 WHERE id = 9; UPDATE patients SET note = ?1",
+				"UPDATE patients SET name = '?', note = ? WHERE id = 1")
+		}
+		for _, statement := range statements {
+			var args []any
+			if n := strings.Count(statement, "?"); n > 0 && !strings.Contains(statement, "'?'") {
+				args = append(args, "SECRET x")
+			} else if strings.ContainsAny(statement, "$?") && !strings.Contains(statement, "$$") {
+				args = append(args, "x", "SECRET x")
+			}
+			before := db.wire.Statements()
+			err := db.Exec(statement, args...).Error
+			if !errors.Is(err, gormcrypt.ErrNotQueryable) && !errors.Is(err, gormcrypt.ErrHandWritten) && !errors.Is(err, gormcrypt.ErrExpression) {
+				t.Errorf("%s: error %v", statement, err)
+			}
+			if sent := db.wire.Statements() - before; sent > 0 {
+				t.Errorf("%s: %d statements were sent", statement, sent)
+			}
+		}
+		for name, use := range map[string]func() error{
+			"derived, by GORM": func() error {
+				return db.Table("(?) AS q", db.Model(&patient{}).Select("id, note AS n")).Where("n = ?", "SECRET").Find(&[]map[string]any{}).Error
+			},
+			"Raw, created": func() error { return db.Raw("UPDATE patients SET note = upper(?)", "SECRET").Create(&visit{}).Error },
+			"Raw, deleted": func() error { return db.Raw("UPDATE patients SET note = upper(?)", "SECRET").Delete(&visit{}, 1).Error },
+			"Raw, updated": func() error {
+				return db.Raw("UPDATE patients SET note = upper(?)", "SECRET").Model(&visit{}).Updates(visit{ID: 1}).Error
+			},
+			"raw subquery": func() error {
+				return db.Model(&patient{}).Where("1 = 1").Update("name", db.Raw("SELECT name FROM patients WHERE note = ?", "SECRET")).Error
+			},
+			"subquery": func() error {
+				return db.Model(&patient{}).Where("1 = 1").Update("name", db.Model(&visit{}).Select("note")).Error
+			},
+			"count in Select": func() error {
+				return db.Model(&patient{}).Select("count(CASE WHEN note = ? THEN 1 END)", "SECRET").Row().Scan(new(int))
+			},
+			"joined list": func() error {
+				return db.Table("things").Joins(", patients").Where("note = ?", "SECRET").Find(&[]map[string]any{}).Error
+			},
+			"in a dry run": func() error {
+				return db.Session(&gorm.Session{DryRun: true}).Where("note = ?", "SECRET").Find(&[]patient{}).Error
+			},
+			"Sealed, nil": func() error { return db.Where("name = ?", gormcrypt.Sealed{}).Find(&[]patient{}).Error },
+		} {
+			before := db.wire.Statements()
+			err := use()
+			if !errors.Is(err, gormcrypt.ErrNotQueryable) && !errors.Is(err, gormcrypt.ErrExpression) || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("%s: error %v", name, err)
+			}
+			if sent := db.wire.Statements() - before; sent > 0 {
+				t.Errorf("%s: %d statements were sent", name, sent)
+			}
+		}
+		db.requireSealed(t, "patients", "note")
+		db.requireUnsaid(t, "SECRET")
+	})
+}
+
+// taxpayer has a column that can be unique.
+type taxpayer struct {
+	ID    uint
+	TaxID string `gorm:"serializer:encrypted;unique" encrypt:"deterministic"`
+	Name  string
+}
+
+// A name that is encrypted in one table is a plain one in another, and what
+// PostgreSQL's operators and functions look like does not matter.
+func TestHandWrittenSQLOfOrdinaryPrograms(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := openWard(t, where, &taxpayer{})
+		db.execute(t, "CREATE TABLE things (id integer, name text)")
+		if err := db.Create(&taxpayer{TaxID: "SECRET", Name: "ada"}).Error; err != nil {
+			t.Fatal(err)
+		}
+		statements := []string{
+			"SELECT upper(t.name) FROM things t WHERE t.id IN (SELECT id FROM visits)",
+			"DELETE FROM things WHERE things.name = 'x' AND id NOT IN (SELECT id FROM visits)",
+			"SELECT name || 'x' FROM patients WHERE id IN (SELECT patient_id FROM visits)",
+			"SELECT name FROM patients WHERE name = 'x' AND EXISTS (SELECT note FROM visits)",
+			"INSERT INTO taxpayers (tax_id, name) VALUES (?, 'x') ON CONFLICT (tax_id) DO UPDATE SET name = excluded.name",
+			"INSERT INTO taxpayers (tax_id, name) VALUES (?, 'x') ON CONFLICT (tax_id) DO NOTHING",
+			"SELECT tax_id FROM taxpayers GROUP BY tax_id", "SELECT count(DISTINCT tax_id) FROM taxpayers",
+			"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i, note FROM n, patients WHERE i > 1",
+			"SELECT patients.*, visits.* FROM visits JOIN patients ON patients.id = visits.patient_id",
+			"SELECT row_number() OVER (PARTITION BY ward ORDER BY id) AS r, note FROM patients",
+		}
+		if where.Name == "postgres" {
+			statements = append(statements,
+				`SELECT note FROM patients WHERE '{"a": 1}'::jsonb @> '{}'::jsonb AND to_tsvector(name) @@ plainto_tsquery('x')`,
+				"SELECT id, g FROM patients, generate_series(1, 2) g", "SELECT note FROM patients FOR UPDATE SKIP LOCKED",
+				"SELECT pg_advisory_lock(1)", "SELECT note FROM patients WHERE ARRAY[1] && ARRAY[id::int]",
+				"SELECT n.note FROM patients p CROSS JOIN LATERAL (SELECT note FROM visits v WHERE v.patient_id = p.id) n")
+		}
+		for _, statement := range statements {
+			var args []any
+			if strings.Contains(statement, "?") {
+				args = append(args, "SECRET tax")
+			}
+			var into []map[string]any
+			if err := db.Raw(statement, args...).Scan(&into).Error; err != nil {
+				t.Errorf("%s: %v", statement, err)
+			}
+			if text := fmt.Sprint(into); strings.Contains(text, "gc1:") {
+				t.Errorf("%s: read %s", statement, text)
+			}
+		}
+		if err := db.Where("name = ? AND id IN (SELECT patient_id FROM visits)", "ada").First(&patient{}).Error; err != nil {
+			t.Errorf("a condition by GORM: %v", err)
+		}
+		db.requireSealed(t, "taxpayers", "tax_id")
+	})
+}
