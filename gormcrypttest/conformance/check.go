@@ -71,7 +71,7 @@ func (c *check) handle(keys keyring.Source) *gorm.DB {
 // without opens the database again, without a plugin.
 func (c *check) without() *gorm.DB {
 	c.Helper()
-	db, err := gorm.Open(c.place.Dialector(c.pool), &gorm.Config{Logger: c.log.logger()})
+	db, err := gorm.Open(c.place.Dialector(c.pool), &gorm.Config{Logger: c.log.logger(), NamingStrategy: names{}})
 	c.must(err)
 	return db
 }
