@@ -14,6 +14,7 @@ endif
 # the input that it just tried a failure.
 FUZZTIME ?= 30000x
 BENCHTIME ?= 5s
+CHAINS ?= 100000
 
 .PHONY: help
 help: ## this list
@@ -25,7 +26,11 @@ ifneq ($(CGO),1)
 	@echo "no C compiler: without the race detector, and on an SQLite engine in Go"
 endif
 	go test $(RACE) ./...
-	cd integration_test && go test $(RACE)
+	cd integration_test && go test $(RACE) ./...
+
+.PHONY: soak
+soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on each database
+	cd integration_test && go test ./chains -rapid.checks=$(CHAINS) -timeout 3h
 
 .PHONY: paths
 paths: ## docs/gorm-paths.md anew, from what the conformance suite finds
