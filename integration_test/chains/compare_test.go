@@ -88,6 +88,10 @@ func (o *outcome) unordered(name string, rows reflect.Value) {
 
 func (o *outcome) value(name string, v reflect.Value) {
 	if v.IsValid() && v.CanInterface() {
+		if empty, ok := v.Interface().([]byte); ok && len(empty) == 0 && engineInGo {
+			o.note("%s = nil", name)
+			return
+		}
 		if leaf, ok := plaintext(v.Interface()); ok {
 			o.note("%s = %s", name, leaf)
 			return
