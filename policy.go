@@ -54,8 +54,22 @@ type modelPolicy struct {
 // quotes, in lower case. What PostgreSQL would tell apart by case is taken for
 // the same; an error from the database is better than a plaintext in it.
 func fold(name string) string {
+	if isFolded(name) {
+		return name
+	}
 	name = name[strings.LastIndexByte(name, '.')+1:]
 	return strings.ToLower(strings.Trim(name, "\"`[] "))
+}
+
+// isFolded reports whether a name has nothing but small letters, digits and
+// underscores, as most have.
+func isFolded(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
 }
 
 // isMarked reports whether GORM gave the field our serializer.
