@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
+	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 )
 
 // Values are drawn as those of neither world: nil, string, int64, bool, []byte,
@@ -33,6 +34,10 @@ var (
 	titles = []string{"red", "blue", "green"}
 	labels = []string{"work", "home"}
 )
+
+// engineInGo says that SQLite is the engine in Go. It gives back an empty []byte
+// as nil, and fails to read what it wrote of a time in a zone without a name.
+var engineInGo = testdb.Database{Name: "sqlite"}.Driver() == "sqlite"
 
 // draw draws a value for a field.
 func (f *field) draw(t *rapid.T) any {
@@ -65,7 +70,9 @@ func (f *field) draw(t *rapid.T) any {
 		case 0:
 			return []byte(nil)
 		case 1:
-			return []byte{}
+			if !engineInGo {
+				return []byte{}
+			}
 		case 2:
 			return []byte("\x00\xff " + f.mark(t))
 		}
@@ -75,6 +82,9 @@ func (f *field) draw(t *rapid.T) any {
 			return time.Time{}
 		}
 		zone := pick(t, time.UTC, time.FixedZone("", 3600))
+		if engineInGo {
+			zone = time.UTC
+		}
 		return time.Date(4242, 4, 24, 12, upTo(t, 59), 0, pick(t, 0, 123456000), zone)
 	case listKind:
 		if sometimes(t, 5) {

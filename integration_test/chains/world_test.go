@@ -38,7 +38,7 @@ type world struct {
 	// that read what is stored in the encrypted columns.
 	past    *sql.DB
 	columns map[*table]*sql.Stmt
-	now  time.Time
+	now     time.Time
 	// panics are what operations panicked with. Then a transaction may be open
 	// that nobody will end, so the world moves to another database.
 	panics []string
