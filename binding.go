@@ -222,11 +222,7 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 // orderSelect has a query read the values that a column is bound to before the
 // column: GORM fills a row from left to right, and the order in the table is
 // nobody's to rely on. The clause holds a list of columns.
-func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	if !p.tables.bound.Load() {
-		return c
-	}
-	selected := c.Expression.(clause.Select)
+func (p *Plugin) orderSelect(stmt *gorm.Statement, selected clause.Select) clause.Expression {
 	m := p.rowModel(stmt)
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
 	joined := len(stmt.Joins) > 0 || len(from.Joins) > 0
@@ -235,23 +231,21 @@ func (p *Plugin) orderSelect(stmt *gorm.Statement, c clause.Clause) clause.Claus
 		selected.Columns = m.stored(clause.CurrentTable)
 	}
 	selected.Columns = p.order(stmt, selected.Columns)
-	c.Expression = selected
-	return c
+	return selected
 }
 
 // orderReturning does the same for what INSERT, UPDATE and DELETE return.
-func (p *Plugin) orderReturning(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	returning, ok := c.Expression.(clause.Returning)
+func (p *Plugin) orderReturning(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	returning, ok := expr.(clause.Returning)
 	m := p.rowModel(stmt)
 	if !ok || m == nil || len(m.bound) == 0 {
-		return c
+		return expr
 	}
 	if len(returning.Columns) == 0 || len(returning.Columns) == 1 && returning.Columns[0].Name == "*" {
 		returning.Columns = m.stored("")
 	}
 	returning.Columns = p.order(stmt, returning.Columns)
-	c.Expression = returning
-	return c
+	return returning
 }
 
 // order moves the columns that are bound to others of their row to the end.

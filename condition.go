@@ -16,29 +16,29 @@ import (
 // database as an argument, and would find nothing.
 
 // checkWhere reads the conditions of a statement.
-func (p *Plugin) checkWhere(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	if where, ok := c.Expression.(clause.Where); ok {
+func (p *Plugin) checkWhere(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	if where, ok := expr.(clause.Where); ok {
 		if checked, changed := p.checkConditions(stmt, where.Exprs); changed {
-			c.Expression = clause.Where{Exprs: checked}
+			return clause.Where{Exprs: checked}
 		}
 	}
-	return c
+	return expr
 }
 
 // checkFrom reads the conditions of joins.
-func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	from, ok := c.Expression.(clause.From)
+func (p *Plugin) checkFrom(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	from, ok := expr.(clause.From)
 	if !ok || p.tables.empty() {
-		return c
+		return expr
 	}
-	if expr := stmt.TableExpr; expr != nil && len(expr.Vars) > 0 {
-		if err := p.conditions(stmt).text(expr.SQL, expr.Vars); p.refuse(stmt, err) {
+	if table := stmt.TableExpr; table != nil && len(table.Vars) > 0 {
+		if err := p.conditions(stmt).text(table.SQL, table.Vars); p.refuse(stmt, err) {
 			refusal := refusedExpr(err)
 			stmt.TableExpr = &refusal
 		}
 	}
 	if len(from.Joins) == 0 {
-		return c
+		return expr
 	}
 	joins := make([]clause.Join, len(from.Joins))
 	for i, join := range from.Joins {
@@ -49,15 +49,14 @@ func (p *Plugin) checkFrom(stmt *gorm.Statement, c clause.Clause) clause.Clause 
 		}
 	}
 	from.Joins = joins
-	c.Expression = from
-	return c
+	return from
 }
 
 // checkGroupBy reads the columns of GROUP BY, and the conditions of HAVING.
-func (p *Plugin) checkGroupBy(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	group, ok := c.Expression.(clause.GroupBy)
+func (p *Plugin) checkGroupBy(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	group, ok := expr.(clause.GroupBy)
 	if !ok || p.tables.empty() {
-		return c
+		return expr
 	}
 	conditions := p.conditions(stmt)
 	for _, column := range group.Columns {
@@ -71,15 +70,14 @@ func (p *Plugin) checkGroupBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 		}
 	}
 	group.Having, _ = p.checkConditions(stmt, group.Having)
-	c.Expression = group
-	return c
+	return group
 }
 
 // checkOrderBy refuses to sort by ciphertext.
-func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	order, ok := c.Expression.(clause.OrderBy)
+func (p *Plugin) checkOrderBy(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	order, ok := expr.(clause.OrderBy)
 	if !ok || p.tables.empty() {
-		return c
+		return expr
 	}
 	for _, column := range order.Columns {
 		if p.isHarmlessColumn(column.Column) {
@@ -90,34 +88,35 @@ func (p *Plugin) checkOrderBy(stmt *gorm.Statement, c clause.Clause) clause.Clau
 			err = notQueryable(policy, "ORDER BY")
 		}
 		if p.refuse(stmt, err) {
-			c.Expression = clause.OrderBy{Expression: refusedExpr(err)}
-			return c
+			return clause.OrderBy{Expression: refusedExpr(err)}
 		}
 	}
 	if order.Expression != nil {
 		order.Expression = p.checkCondition(stmt, order.Expression)
-		c.Expression = order
+		return order
 	}
-	return c
+	return expr
 }
 
 // checkSelect refuses select lists with arguments that are more than a list of
 // columns, and puts the others in order.
-func (p *Plugin) checkSelect(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	switch e := c.Expression.(type) {
+func (p *Plugin) checkSelect(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	switch e := expr.(type) {
 	case clause.Select: // which has no expression of its own once it was added
 		for _, column := range e.Columns {
 			if column.Raw && !p.tables.empty() {
 				_ = p.conditions(stmt).text(column.Name, nil) // has no arguments
 			}
 		}
-		return p.orderSelect(stmt, c)
+		if p.tables.bound.Load() {
+			return p.orderSelect(stmt, e)
+		}
 	case clause.Expr:
-		c.Expression = p.checkSelectText(stmt, e, e.SQL, e.Vars)
+		return p.checkSelectText(stmt, e, e.SQL, e.Vars)
 	case clause.NamedExpr:
-		c.Expression = p.checkSelectText(stmt, e, e.SQL, e.Vars)
+		return p.checkSelectText(stmt, e, e.SQL, e.Vars)
 	}
-	return c
+	return expr
 }
 
 func (p *Plugin) checkSelectText(stmt *gorm.Statement, expr clause.Expression, sql string, vars []any) clause.Expression {

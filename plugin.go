@@ -172,7 +172,7 @@ func (p *Plugin) Cipher() *ciphertext.Cipher { return p.cipher }
 // statement that GORM builds passes after its hooks and conversions. What a
 // dialect installed is called after ours.
 func (p *Plugin) installBuilders(db *gorm.DB) {
-	for name, gate := range map[string]func(*gorm.Statement, clause.Clause) clause.Clause{
+	for name, gate := range map[string]func(*gorm.Statement, clause.Expression) clause.Expression{
 		"VALUES":      p.sealValues,
 		"SET":         p.sealSet,
 		"ON CONFLICT": p.sealOnConflict,
@@ -186,7 +186,7 @@ func (p *Plugin) installBuilders(db *gorm.DB) {
 		next := db.ClauseBuilders[name]
 		db.ClauseBuilders[name] = func(c clause.Clause, builder clause.Builder) {
 			if stmt, ok := builder.(*gorm.Statement); ok {
-				c = gate(stmt, c)
+				c.Expression = gate(stmt, c.Expression)
 			}
 			if next != nil {
 				next(c, builder)
@@ -210,11 +210,10 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 		callbacks.Row().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Raw().Before("gorm:raw").Register("gormcrypt:handwritten", p.checkHandWritten),
 		callbacks.Raw().After("gorm:raw").Register("gormcrypt:leave", p.leavePool),
-		callbacks.Query().After("gormcrypt:models").Before("gorm:query").Register("gormcrypt:handwritten", p.checkHandWritten),
 		callbacks.Row().After("gormcrypt:models").Before("gorm:row").Register("gormcrypt:handwritten", p.checkHandWritten),
 		callbacks.Row().After("gorm:row").Register("gormcrypt:failed", failedRow),
-		callbacks.Query().After("gormcrypt:handwritten").Before("gorm:query").Register("gormcrypt:enter", p.enterPool),
-		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:leave", p.leavePool),
+		callbacks.Query().After("gormcrypt:models").Before("gorm:query").Register("gormcrypt:enter", p.enterQuery),
+		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:leave", p.leaveQuery),
 		callbacks.Row().After("gormcrypt:handwritten").Before("gorm:row").Register("gormcrypt:enter", p.enterRowPool),
 		callbacks.Row().After("gorm:row").Register("gormcrypt:leave", p.leavePool),
 		callbacks.Create().After("gormcrypt:models").Before("gorm:create").Register("gormcrypt:handwritten", p.checkHandWritten),
@@ -226,7 +225,6 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 		callbacks.Delete().After("gormcrypt:models").Before("gorm:delete").Register("gormcrypt:handwritten", p.checkHandWritten),
 		callbacks.Delete().Before("gorm:delete").After("gorm:delete_before_associations").Register("gormcrypt:enter", p.enterWritePool),
 		callbacks.Delete().After("gorm:delete").Before("gorm:after_delete").Register("gormcrypt:leave", p.leavePool),
-		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:unmatched", p.dropUnmatched),
 		callbacks.Query().After("gorm:query").Register("gormcrypt:discard", discardOnError),
 		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:restricted", checkRestricted),
 	)

@@ -35,6 +35,18 @@ func (p *Plugin) enterPool(db *gorm.DB) {
 	}
 }
 
+// enterQuery is all that is done before a query that GORM builds.
+func (p *Plugin) enterQuery(db *gorm.DB) {
+	p.checkHandWritten(db)
+	p.enterPool(db)
+}
+
+// leaveQuery is all that is done after it, before its associations are read.
+func (p *Plugin) leaveQuery(db *gorm.DB) {
+	p.leavePool(db)
+	p.dropUnmatched(db)
+}
+
 // enterWritePool is enterPool for statements that have a result only if they ask
 // for it.
 func (p *Plugin) enterWritePool(db *gorm.DB) {
@@ -75,11 +87,13 @@ func (p *Plugin) leavePool(db *gorm.DB) {
 	if db.DryRun && db.Error == nil && stmt.SQL.Len() > 0 && !p.tables.empty() {
 		_ = p.refuse(stmt, p.read(stmt, stmt.SQL.String()).failure(stmt.Vars))
 	}
-	var failure *Error
-	if db.Error == nil || !errors.As(db.Error, &failure) || failure.Op == "open" {
+	if db.Error == nil {
 		return
 	}
-	p.conceal(stmt, db.Error)
+	var failure *Error // which is on the heap
+	if errors.As(db.Error, &failure) && failure.Op != "open" {
+		p.conceal(stmt, db.Error)
+	}
 }
 
 // conceal leaves nothing of a statement that was refused. In a statement around

@@ -20,10 +20,10 @@ import (
 // and the caller's maps and structs stay as they are.
 
 // sealValues seals the rows of an INSERT.
-func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	values, ok := c.Expression.(clause.Values)
+func (p *Plugin) sealValues(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	values, ok := expr.(clause.Values)
 	if !ok {
-		return c
+		return expr
 	}
 	var policies []*policy
 	encrypted := false
@@ -46,11 +46,10 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 		}
 		return nil
 	}); p.refuse(stmt, err) {
-		c.Expression = clause.Values{Columns: values.Columns[:1], Values: [][]any{{refused{err}}}}
-		return c
+		return clause.Values{Columns: values.Columns[:1], Values: [][]any{{refused{err}}}}
 	}
 	if !encrypted {
-		return c
+		return expr
 	}
 	rows := make([][]any, len(values.Values))
 	cells := make([]any, 0, len(values.Values)*len(values.Columns))
@@ -66,8 +65,7 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, c clause.Clause) clause.Clause
 		}
 	}
 	values.Values = rows
-	c.Expression = values
-	return c
+	return values
 }
 
 // sealRow seals the values of a row of an INSERT in place.
@@ -97,10 +95,10 @@ func refuseAll(policies []*policy, rows [][]any, failure error) {
 }
 
 // sealSet seals the assignments of an UPDATE.
-func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	set, ok := c.Expression.(clause.Set)
+func (p *Plugin) sealSet(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	set, ok := expr.(clause.Set)
 	if !ok || p.writesPlain(stmt) && p.checkPlainSet(stmt, nil, set) == nil {
-		return c
+		return expr
 	}
 	rows := &updatedRows{stmt: stmt, set: set}
 	none := func(clause.Assignment) bool { return false }
@@ -110,15 +108,14 @@ func (p *Plugin) sealSet(stmt *gorm.Statement, c clause.Clause) clause.Clause {
 	if ok {
 		rows.restrict(stmt)
 	}
-	c.Expression = sealed
-	return c
+	return sealed
 }
 
 // sealOnConflict seals the assignments of an upsert.
-func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Clause {
-	conflict, ok := c.Expression.(clause.OnConflict)
+func (p *Plugin) sealOnConflict(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
+	conflict, ok := expr.(clause.OnConflict)
 	if !ok {
-		return c
+		return expr
 	}
 	conflict.DoUpdates = p.target(stmt).completeConflict(stmt, conflict.DoUpdates)
 	same := func(assignment clause.Assignment) bool { return isConflicting(conflict, assignment) }
@@ -127,8 +124,7 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, c clause.Clause) clause.Cl
 	})
 	conflict.Where.Exprs, _ = p.checkConditions(stmt, conflict.Where.Exprs)
 	conflict.TargetWhere.Exprs, _ = p.checkConditions(stmt, conflict.TargetWhere.Exprs)
-	c.Expression = conflict
-	return c
+	return conflict
 }
 
 // sealAssignments seals those of encrypted columns, and checks the others; same
