@@ -296,13 +296,4 @@ func (m *modelPolicy) stored(table string) []clause.Column {
 }
 
 // rowModel returns the model that a statement reads rows of.
-func (p *Plugin) rowModel(stmt *gorm.Statement) *modelPolicy {
-	if stmt.Schema == nil {
-		return nil
-	}
-	m, ok := p.models.Load(stmt.Schema)
-	if !ok {
-		return nil
-	}
-	return m.(*modelPolicy)
-}
+func (p *Plugin) rowModel(stmt *gorm.Statement) *modelPolicy { return p.known(stmt.Schema) }

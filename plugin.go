@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"sync"
@@ -40,8 +41,9 @@ type Plugin struct {
 	registered atomic.Bool
 	cipher     *ciphertext.Cipher
 
-	// models holds a *modelPolicy for every schema that was seen.
-	models sync.Map // *schema.Schema -> *modelPolicy
+	// models has the policies of every schema that was seen. The map is replaced,
+	// never changed: every statement looks into it.
+	models atomic.Pointer[map[*schema.Schema]*modelPolicy]
 	// reading is held while the tags of a model are read for the first time.
 	reading       sync.Mutex
 	registrations *registrations
@@ -129,8 +131,8 @@ func (p *Plugin) registerModels(db *gorm.DB) error {
 // encrypted field.
 func (p *Plugin) encrypts(s *schema.Schema) bool {
 	has := func(s *schema.Schema) bool {
-		m, ok := p.models.Load(s)
-		return ok && len(m.(*modelPolicy).byField) > 0
+		m := p.known(s)
+		return m != nil && len(m.byField) > 0
 	}
 	if has(s) {
 		return true
@@ -240,7 +242,7 @@ func (p *Plugin) checkModels(db *gorm.DB) {
 			db.Error = fmt.Errorf("gormcrypt: %w: a %T does not say its table; give it by db.Model or db.Table", schema.ErrUnsupportedDataType, stmt.Model)
 			return
 		}
-		if _, known := p.models.Load(stmt.Schema); known || !isUnlisted(stmt.Model, db.Error) {
+		if p.known(stmt.Schema) != nil || !isUnlisted(stmt.Model, db.Error) {
 			return
 		}
 		if !p.parseAgain(db) {
@@ -333,11 +335,19 @@ func structType(v any) reflect.Type {
 	return nil
 }
 
+// known returns the policies of a schema that was seen before, or nil.
+func (p *Plugin) known(s *schema.Schema) *modelPolicy {
+	if models := p.models.Load(); models != nil {
+		return (*models)[s]
+	}
+	return nil
+}
+
 // model returns the policies of a schema, which it reads when it sees the
 // schema for the first time, together with those that it is related to.
 func (p *Plugin) model(s *schema.Schema) (*modelPolicy, error) {
-	if m, ok := p.models.Load(s); ok {
-		return m.(*modelPolicy), nil
+	if m := p.known(s); m != nil {
+		return m, nil
 	}
 	p.reading.Lock()
 	defer p.reading.Unlock()
@@ -346,8 +356,8 @@ func (p *Plugin) model(s *schema.Schema) (*modelPolicy, error) {
 
 // readModel is model for one goroutine at a time.
 func (p *Plugin) readModel(s *schema.Schema) (*modelPolicy, error) {
-	if m, ok := p.models.Load(s); ok {
-		return m.(*modelPolicy), nil
+	if m := p.known(s); m != nil {
+		return m, nil
 	}
 	m, err := parseModel(s, p.cipher)
 	if err != nil {
@@ -356,7 +366,11 @@ func (p *Plugin) readModel(s *schema.Schema) (*modelPolicy, error) {
 	if err := p.tables.add(m); err != nil {
 		return nil, err
 	}
-	p.models.Store(s, m)
+	models := map[*schema.Schema]*modelPolicy{s: m}
+	if before := p.models.Load(); before != nil {
+		maps.Copy(models, *before)
+	}
+	p.models.Store(&models)
 	if len(m.byField) > 0 {
 		p.registrations.add(m)
 		p.listed.Store(s.ModelType, nil)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/gormcrypt/gormcrypt"
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
@@ -15,14 +16,16 @@ import (
 // BenchmarkUntouched measures what the plugin costs statements that have nothing
 // to do with an encrypted column: in the same SQLite file, by the same calls,
 // with the plugin and without it, in turns. A dry run is GORM's work alone,
-// without any of the database's.
+// without any of the database's. The third side is the floor of x-without: a
+// plugin that asks GORM to be called where ours is, and then does nothing.
 func BenchmarkUntouched(b *testing.B) {
 	keys, err := keyring.Generate()
 	if err != nil {
 		b.Fatal(err)
 	}
 	database := testdb.SQLite(b)
-	with, without := database.Open(b, nil), database.Open(b, nil)
+	with, without, idle := database.Open(b, nil), database.Open(b, nil), database.Open(b, nil)
+	callButDoNothing(b, idle)
 	if err := with.Use(gormcrypt.New(gormcrypt.Config{Keys: keys, Models: []any{&encrypted{}}})); err != nil {
 		b.Fatal(err)
 	}
@@ -60,17 +63,36 @@ func BenchmarkUntouched(b *testing.B) {
 		{"DryRunUpdates", func(db *gorm.DB) error { return dry(db).Model(&plain{ID: 1}).Updates(changes).Error }},
 		{"DryRunCreate", func(db *gorm.DB) error { return dry(db).Create(row()).Error }},
 	} {
-		b.Run(call.name, func(b *testing.B) { benchmarkUntouched(b, with, without, call.do) })
+		b.Run(call.name, func(b *testing.B) { benchmarkUntouched(b, []*gorm.DB{with, without, idle}, call.do) })
 	}
 }
 
-func benchmarkUntouched(b *testing.B, with, without *gorm.DB, do func(db *gorm.DB) error) {
+// callButDoNothing installs what gormcrypt.Plugin installs, with nothing in it.
+func callButDoNothing(b *testing.B, db *gorm.DB) {
+	for _, name := range []string{"VALUES", "SET", "ON CONFLICT", "WHERE", "FROM", "GROUP BY", "ORDER BY", "SELECT", "RETURNING"} {
+		db.ClauseBuilders[name] = func(c clause.Clause, builder clause.Builder) { c.Build(builder) }
+	}
+	nothing := func(*gorm.DB) {}
+	callbacks := db.Callback()
+	for _, register := range []func(string, func(*gorm.DB)) error{
+		callbacks.Create().Before("gorm:create").Register, callbacks.Query().Before("gorm:query").Register,
+		callbacks.Update().Before("gorm:update").Register, callbacks.Delete().Before("gorm:delete").Register,
+		callbacks.Row().Before("gorm:row").Register, callbacks.Raw().Before("gorm:raw").Register,
+	} {
+		for _, name := range []string{"models", "enter", "leave", "discard"} {
+			if err := register("idle:"+name, nothing); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func benchmarkUntouched(b *testing.B, sides []*gorm.DB, do func(db *gorm.DB) error) {
 	const calls = 50 // of each side in a turn
-	sides := []*gorm.DB{with, without}
-	var ratios []float64
+	var ratios, floor []float64
 	var base []time.Duration
 	for round := 0; b.Loop(); round++ {
-		var times [2]time.Duration
+		var times [3]time.Duration
 		for turn := range sides {
 			side := (turn + round) % len(sides)
 			start := time.Now()
@@ -82,12 +104,15 @@ func benchmarkUntouched(b *testing.B, with, without *gorm.DB, do func(db *gorm.D
 			times[side] = time.Since(start) / calls
 		}
 		ratios, base = append(ratios, float64(times[0])/float64(times[1])), append(base, times[1])
-		if err := without.Where("name = ?", "bob").Delete(&plain{}).Error; err != nil {
+		floor = append(floor, float64(times[2])/float64(times[1]))
+		if err := sides[1].Where("name = ?", "bob").Delete(&plain{}).Error; err != nil {
 			b.Fatal(err)
 		}
 	}
 	slices.Sort(ratios)
+	slices.Sort(floor)
 	b.ReportMetric(ratios[len(ratios)/2], "x-without")
+	b.ReportMetric(floor[len(floor)/2], "x-idle")
 	b.ReportMetric(float64(median(base).Nanoseconds())/1000, "µs-without")
 	b.ReportMetric(0, "ns/op")
 }
