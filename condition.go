@@ -167,6 +167,13 @@ func (p *Plugin) conditions(stmt *gorm.Statement) *conditions {
 	return &conditions{plugin: p, stmt: stmt}
 }
 
+// putPool has the statement read again when it is text.
+func (c *conditions) putPool() {
+	if !c.stmt.DryRun { // which is read again in any case
+		c.plugin.putPool(c.stmt)
+	}
+}
+
 func (c *conditions) sources() *sources {
 	if c.read == nil {
 		c.read = newSources(c.plugin, c.stmt)
@@ -338,7 +345,7 @@ func cutLast(s string) (before, after string, ok bool) {
 // it is known what its names mean.
 func (c *conditions) text(sql string, vars []any) error {
 	if !c.plugin.harmless.has(&c.plugin.tables, sql) {
-		c.plugin.putPool(c.stmt.DB)
+		c.putPool()
 	}
 	return c.values(vars)
 }
@@ -389,7 +396,7 @@ func (c *conditions) value(v any) error {
 			return c.value(v[0])
 		}
 	case clause.Column, []clause.Column: // read where it ends up
-		c.plugin.putPool(c.stmt.DB)
+		c.putPool()
 	case clause.Expression:
 		_, err := c.one(v)
 		return err
@@ -400,7 +407,7 @@ func (c *conditions) value(v any) error {
 // subquery reads the arguments of one that the program wrote as SQL. Everything
 // else is read when it is built, and in the statement that it ends up in.
 func (c *conditions) subquery(stmt *gorm.Statement) error {
-	c.plugin.putPool(c.stmt.DB)
+	c.putPool()
 	if stmt.SQL.Len() > 0 {
 		return c.values(stmt.Vars)
 	}

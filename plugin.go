@@ -187,7 +187,7 @@ func (p *Plugin) installBuilders(db *gorm.DB) {
 	} {
 		next := db.ClauseBuilders[name]
 		db.ClauseBuilders[name] = func(c clause.Clause, builder clause.Builder) {
-			if stmt, ok := builder.(*gorm.Statement); ok {
+			if stmt, ok := builder.(*gorm.Statement); ok && !isAlone(stmt) {
 				c.Expression = gate(stmt, c.Expression)
 			}
 			if next != nil {
@@ -212,20 +212,19 @@ func (p *Plugin) installCallbacks(db *gorm.DB) error {
 		callbacks.Row().Before("*").Register("gormcrypt:models", p.checkModels),
 		callbacks.Raw().Before("gorm:raw").Register("gormcrypt:handwritten", p.checkHandWritten),
 		callbacks.Raw().After("gorm:raw").Register("gormcrypt:leave", p.leavePool),
-		callbacks.Row().After("gormcrypt:models").Before("gorm:row").Register("gormcrypt:handwritten", p.checkHandWritten),
 		callbacks.Row().After("gorm:row").Register("gormcrypt:failed", failedRow),
 		callbacks.Query().After("gormcrypt:models").Before("gorm:query").Register("gormcrypt:enter", p.enterQuery),
 		callbacks.Query().After("gorm:query").Before("gorm:preload").Register("gormcrypt:leave", p.leaveQuery),
-		callbacks.Row().After("gormcrypt:handwritten").Before("gorm:row").Register("gormcrypt:enter", p.enterRowPool),
+		callbacks.Row().After("gormcrypt:models").Before("gorm:row").Register("gormcrypt:enter", p.enterRow),
 		callbacks.Row().After("gorm:row").Register("gormcrypt:leave", p.leavePool),
 		callbacks.Create().After("gormcrypt:models").Before("gorm:create").Register("gormcrypt:handwritten", p.checkHandWritten),
-		callbacks.Create().Before("gorm:create").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterWritePool),
+		callbacks.Create().Before("gorm:create").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterWrite),
 		callbacks.Create().After("gorm:create").Before("gorm:save_after_associations").Register("gormcrypt:leave", p.leavePool),
 		callbacks.Update().After("gormcrypt:models").Before("gorm:update").Register("gormcrypt:handwritten", p.checkHandWritten),
-		callbacks.Update().Before("gorm:update").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterWritePool),
+		callbacks.Update().Before("gorm:update").After("gorm:save_before_associations").Register("gormcrypt:enter", p.enterWrite),
 		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:leave", p.leavePool),
 		callbacks.Delete().After("gormcrypt:models").Before("gorm:delete").Register("gormcrypt:handwritten", p.checkHandWritten),
-		callbacks.Delete().Before("gorm:delete").After("gorm:delete_before_associations").Register("gormcrypt:enter", p.enterWritePool),
+		callbacks.Delete().Before("gorm:delete").After("gorm:delete_before_associations").Register("gormcrypt:enter", p.enterWrite),
 		callbacks.Delete().After("gorm:delete").Before("gorm:after_delete").Register("gormcrypt:leave", p.leavePool),
 		callbacks.Query().After("gorm:query").Register("gormcrypt:discard", discardOnError),
 		callbacks.Update().After("gorm:update").Before("gorm:save_after_associations").Register("gormcrypt:restricted", checkRestricted),

@@ -25,20 +25,19 @@ type openingPool struct {
 	writes bool
 	// closed says that results are not opened: those of Row and Rows.
 	closed bool
+	// alone says that no gate looks at what GORM builds: the statement is read
+	// here, when it is text.
+	alone bool
 }
 
-// enterPool puts an openingPool in front of the statement's pool, unless its
-// result goes to fields that the serializer opens.
-func (p *Plugin) enterPool(db *gorm.DB) {
-	if db.Error == nil && !db.DryRun && !p.readsOwnModel(db.Statement) {
-		p.putPool(db)
-	}
-}
-
-// enterQuery is all that is done before a query that GORM builds.
+// enterQuery is all that is done before a query that GORM builds or was given: an
+// openingPool is put in front of its pool, unless the result goes to fields that
+// the serializer opens.
 func (p *Plugin) enterQuery(db *gorm.DB) {
 	p.checkHandWritten(db)
-	p.enterPool(db)
+	if stmt := db.Statement; p.needsPool(db) && !p.readsOwnModel(stmt) {
+		p.putPool(stmt).alone = p.staysPlain(stmt)
+	}
 }
 
 // leaveQuery is all that is done after it, before its associations are read.
@@ -47,31 +46,76 @@ func (p *Plugin) leaveQuery(db *gorm.DB) {
 	p.dropUnmatched(db)
 }
 
-// enterWritePool is enterPool for statements that have a result only if they ask
+// enterWrite is enterQuery for statements that have a result only if they ask
 // for it.
-func (p *Plugin) enterWritePool(db *gorm.DB) {
-	if _, ok := db.Statement.Clauses["RETURNING"]; !ok {
+func (p *Plugin) enterWrite(db *gorm.DB) {
+	stmt := db.Statement
+	if !p.needsPool(db) {
 		return
 	}
-	p.enterPool(db)
-	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
-		pool.writes = true
+	plain := p.staysPlain(stmt)
+	if _, returning := stmt.Clauses["RETURNING"]; plain || returning && !p.readsOwnModel(stmt) {
+		pool := p.putPool(stmt)
+		pool.writes, pool.alone = true, plain
 	}
 }
 
-// enterRowPool is enterPool for DB.Scan, which does not say yet where the result
+// enterRow is enterQuery for DB.Scan, which does not say yet where the result
 // goes. The results of Row and Rows are plain database/sql, and hold ciphertext.
-func (p *Plugin) enterRowPool(db *gorm.DB) {
-	p.putPool(db)
-	if pool, ok := db.Statement.ConnPool.(*openingPool); ok {
-		pool.closed = reflect.TypeOf(db.Logger) != recorderType
+func (p *Plugin) enterRow(db *gorm.DB) {
+	p.checkHandWritten(db)
+	if p.needsPool(db) {
+		pool := p.putPool(db.Statement)
+		pool.closed, pool.alone = reflect.TypeOf(db.Logger) != recorderType, p.staysPlain(db.Statement)
 	}
 }
 
-func (p *Plugin) putPool(db *gorm.DB) {
-	if _, there := db.Statement.ConnPool.(*openingPool); !there && db.Error == nil && !db.DryRun && !p.tables.empty() {
-		db.Statement.ConnPool = &openingPool{ConnPool: db.Statement.ConnPool, plugin: p, stmt: db.Statement}
+// needsPool reports whether a statement will be sent that may have to do with an
+// encrypted column.
+func (p *Plugin) needsPool(db *gorm.DB) bool {
+	stmt := db.Statement
+	return db.Error == nil && !db.DryRun && !p.tables.empty() &&
+		(stmt.SQL.Len() == 0 || p.read(stmt, stmt.SQL.String()).touches)
+}
+
+// isAlone reports whether the statement is read as text only.
+func isAlone(stmt *gorm.Statement) bool {
+	pool := poolOf(stmt)
+	return pool != nil && pool.alone
+}
+
+// staysPlain reports whether GORM builds the statement for a table without
+// encrypted columns, so that the gates need not look at its clauses.
+func (p *Plugin) staysPlain(stmt *gorm.Statement) bool {
+	if stmt.SQL.Len() > 0 || len(stmt.Joins) > 0 {
+		return false
 	}
+	if expr := stmt.TableExpr; expr != nil && (len(expr.Vars) > 0 || !p.harmless.has(&p.tables, expr.SQL)) {
+		return false
+	}
+	if stmt.Schema == nil {
+		return stmt.TableExpr != nil
+	}
+	m := p.rowModel(stmt)
+	return m != nil && len(m.byField) == 0 && stmt.Table == m.schema.Table && p.isPlain(m)
+}
+
+// putPool puts an openingPool in front of a statement's pool, and returns it.
+func (p *Plugin) putPool(stmt *gorm.Statement) *openingPool {
+	if pool := poolOf(stmt); pool != nil {
+		return pool
+	}
+	pool := &openingPool{ConnPool: stmt.ConnPool, plugin: p, stmt: stmt}
+	stmt.ConnPool = pool
+	return pool
+}
+
+// poolOf returns the openingPool of a statement, or nil.
+func poolOf(stmt *gorm.Statement) *openingPool {
+	if pool, ok := stmt.ConnPool.(*openingPool); ok && pool.stmt == stmt {
+		return pool
+	}
+	return nil
 }
 
 // recorderType is the logger that DB.Scan puts in place of the configured one.
@@ -81,7 +125,7 @@ var recorderType = reflect.TypeOf(logger.Recorder.New())
 // What was in a statement that was refused is not logged.
 func (p *Plugin) leavePool(db *gorm.DB) {
 	stmt := db.Statement
-	if pool, ok := stmt.ConnPool.(*openingPool); ok {
+	if pool := poolOf(stmt); pool != nil {
 		stmt.ConnPool = pool.ConnPool
 	}
 	if db.DryRun && db.Error == nil && stmt.SQL.Len() > 0 && !p.tables.empty() {
@@ -107,13 +151,29 @@ func (p *Plugin) conceal(stmt *gorm.Statement, err error) {
 	}
 }
 
-// check returns why a statement is not to be sent, if so.
-func (o *openingPool) check(query string, args []any) (*readStatement, error) {
+// check returns what was read of a statement, and the arguments to send it with;
+// or why it is not to be sent.
+func (o *openingPool) check(query string, args []any) (*readStatement, []any, error) {
 	if err := refusedArgument(args); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	read := o.plugin.read(o.stmt, query)
-	return read, read.failure(args)
+	switch {
+	case !o.alone:
+		return read, args, read.failure(args)
+	case read.touches:
+		sealed, err := o.plugin.handWritten(o.stmt, query, args)
+		if err == nil {
+			o.stmt.Vars = sealed // which are logged
+		}
+		return read, sealed, err
+	}
+	for _, arg := range args {
+		if err := checkPlace(arg); err != nil {
+			return nil, nil, err
+		}
+	}
+	return read, args, nil
 }
 
 // failure returns why a statement is not to be sent, if so.
@@ -126,7 +186,7 @@ func (r *readStatement) failure(args []any) error {
 
 // QueryContext sends a statement and opens its result.
 func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	read, err := o.check(query, args)
+	read, args, err := o.check(query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +203,8 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 
 // ExecContext sends a statement.
 func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if _, err := o.check(query, args); err != nil {
+	_, args, err := o.check(query, args)
+	if err != nil {
 		return nil, err
 	}
 	return o.ConnPool.ExecContext(ctx, query, args...)
@@ -151,7 +212,8 @@ func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any
 
 // QueryRowContext sends a statement. Its result is not opened.
 func (o *openingPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if _, err := o.check(query, args); err != nil {
+	_, args, err := o.check(query, args)
+	if err != nil {
 		_ = o.stmt.AddError(err)
 		return rowOf(err)
 	}
@@ -186,8 +248,12 @@ func (unreachable) Driver() driver.Driver                          { return nil 
 // readsOwnModel reports whether GORM builds the statement for its model, its
 // table and its columns, and scans the result into the model.
 func (p *Plugin) readsOwnModel(stmt *gorm.Statement) bool {
+	m := p.rowModel(stmt)
+	if m == nil || len(m.byField) == 0 {
+		return false
+	}
 	s := stmt.Schema
-	if s == nil || stmt.SQL.Len() > 0 || len(stmt.Joins) > 0 || stmt.TableExpr != nil || stmt.Table != s.Table ||
+	if stmt.SQL.Len() > 0 || len(stmt.Joins) > 0 || stmt.TableExpr != nil || stmt.Table != s.Table ||
 		structType(stmt.Dest) != s.ModelType || len(stmt.ColumnMapping) > 0 {
 		return false
 	}
@@ -204,8 +270,7 @@ func (p *Plugin) readsOwnModel(stmt *gorm.Statement) bool {
 			return false
 		}
 	}
-	m := p.rowModel(stmt)
-	return m != nil && (len(m.byField) > 0 || p.isPlain(m))
+	return true
 }
 
 func returningColumns(s *schema.Schema, returning clause.Returning) bool {

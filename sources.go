@@ -12,29 +12,6 @@ import (
 	"github.com/gormcrypt/gormcrypt/internal/sqltext"
 )
 
-// writesPlain reports whether a statement writes to its model's own table, and that
-// has no encrypted column. It is what most statements of most programs ask, and
-// answered without looking any further.
-func (p *Plugin) writesPlain(stmt *gorm.Statement) bool {
-	m := p.rowModel(stmt)
-	if m == nil || len(m.byField) > 0 || stmt.TableExpr != nil || stmt.Table != m.schema.Table {
-		return false
-	}
-	for _, name := range []string{"INSERT", "UPDATE"} {
-		switch e := stmt.Clauses[name].Expression.(type) {
-		case clause.Insert:
-			if e.Table.Name != "" && e.Table.Name != clause.CurrentTable {
-				return false
-			}
-		case clause.Update:
-			if e.Table.Name != "" && e.Table.Name != clause.CurrentTable {
-				return false
-			}
-		}
-	}
-	return p.isPlain(m)
-}
-
 // isPlain reports whether the table of a model has no encrypted column.
 func (p *Plugin) isPlain(m *modelPolicy) bool {
 	changes := p.tables.changes.Load()
@@ -51,9 +28,6 @@ func (p *Plugin) isPlain(m *modelPolicy) bool {
 // target returns the models of the table that a statement writes to: its own
 // first, and whichever others share the table.
 func (p *Plugin) target(stmt *gorm.Statement) modelPolicies {
-	if p.writesPlain(stmt) {
-		return nil
-	}
 	s := newSources(p, stmt)
 	models := slices.Clone(s.own)
 	for _, table := range s.tables {

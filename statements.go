@@ -37,18 +37,26 @@ type readStatement struct {
 // statements remembers what was read, for programs that send the same texts
 // again and again. It starts anew when it is full, and when a model is added.
 type statements struct {
-	mu      sync.RWMutex
-	read    map[readKey]*readStatement
-	size    int // of the texts, in bytes
-	changes int64
+	mu   sync.RWMutex
+	read map[readKey]*readStatement
+	// untouched are the texts that name no table with encrypted columns, which is
+	// so whatever model they are for.
+	untouched map[string]bool
+	size      int // of the texts, in bytes
+	changes   int64
 }
 
 // untouched is what was read of all statements without encrypted columns.
 var untouched = &readStatement{}
 
 func (p *Plugin) read(stmt *gorm.Statement, query string) *readStatement {
-	key := readKey{query, stmt.Table, p.rowModel(stmt)}
+	model := p.rowModel(stmt)
+	plain := model == nil || len(model.byField) == 0
 	changes := p.tables.changes.Load()
+	if plain && p.statements.isUntouched(query, changes) {
+		return untouched
+	}
+	key := readKey{query, stmt.Table, model}
 	p.statements.mu.RLock()
 	read, current := p.statements.read[key], p.statements.changes == changes
 	p.statements.mu.RUnlock()
@@ -62,11 +70,23 @@ func (p *Plugin) read(stmt *gorm.Statement, query string) *readStatement {
 	p.statements.mu.Lock()
 	defer p.statements.mu.Unlock()
 	if p.statements.read == nil || p.statements.size > maxRemembered || p.statements.changes != changes {
-		p.statements.read, p.statements.size, p.statements.changes = map[readKey]*readStatement{}, 0, changes
+		p.statements.read, p.statements.untouched = map[readKey]*readStatement{}, map[string]bool{}
+		p.statements.size, p.statements.changes = 0, changes
 	}
-	p.statements.read[key] = read
+	if plain && !read.touches {
+		p.statements.untouched[query] = true
+	} else {
+		p.statements.read[key] = read
+	}
 	p.statements.size += len(query)
 	return read
+}
+
+func (s *statements) isUntouched(query string, changes int64) bool {
+	s.mu.RLock()
+	untouched := s.untouched[query] && s.changes == changes
+	s.mu.RUnlock()
+	return untouched
 }
 
 func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
