@@ -35,8 +35,12 @@ type openingPool struct {
 // the serializer opens.
 func (p *Plugin) enterQuery(db *gorm.DB) {
 	p.checkHandWritten(db)
-	if stmt := db.Statement; p.needsPool(db) && !p.readsOwnModel(stmt) {
-		p.putPool(stmt).alone = p.staysPlain(stmt)
+	if !p.needsPool(db) {
+		return
+	}
+	stmt := db.Statement
+	if m := p.rowModel(stmt); !readsOwnModel(stmt, m) {
+		p.putPool(stmt).alone = p.staysPlain(stmt, m)
 	}
 }
 
@@ -53,8 +57,9 @@ func (p *Plugin) enterWrite(db *gorm.DB) {
 	if !p.needsPool(db) {
 		return
 	}
-	plain := p.staysPlain(stmt)
-	if _, returning := stmt.Clauses["RETURNING"]; plain || returning && !p.readsOwnModel(stmt) {
+	m := p.rowModel(stmt)
+	plain := p.staysPlain(stmt, m)
+	if _, returning := stmt.Clauses["RETURNING"]; plain || returning && !readsOwnModel(stmt, m) {
 		pool := p.putPool(stmt)
 		pool.writes, pool.alone = true, plain
 	}
@@ -64,9 +69,9 @@ func (p *Plugin) enterWrite(db *gorm.DB) {
 // goes. The results of Row and Rows are plain database/sql, and hold ciphertext.
 func (p *Plugin) enterRow(db *gorm.DB) {
 	p.checkHandWritten(db)
-	if p.needsPool(db) {
-		pool := p.putPool(db.Statement)
-		pool.closed, pool.alone = reflect.TypeOf(db.Logger) != recorderType, p.staysPlain(db.Statement)
+	if stmt := db.Statement; p.needsPool(db) {
+		pool := p.putPool(stmt)
+		pool.closed, pool.alone = reflect.TypeOf(db.Logger) != recorderType, p.staysPlain(stmt, p.rowModel(stmt))
 	}
 }
 
@@ -84,9 +89,10 @@ func isAlone(stmt *gorm.Statement) bool {
 	return pool != nil && pool.alone
 }
 
-// staysPlain reports whether GORM builds the statement for a table without
-// encrypted columns, so that the gates need not look at its clauses.
-func (p *Plugin) staysPlain(stmt *gorm.Statement) bool {
+// staysPlain reports whether GORM builds the statement, of a model if that is not
+// nil, for a table without encrypted columns, so that the gates need not look at
+// its clauses.
+func (p *Plugin) staysPlain(stmt *gorm.Statement, m *modelPolicy) bool {
 	if stmt.SQL.Len() > 0 || len(stmt.Joins) > 0 {
 		return false
 	}
@@ -96,7 +102,6 @@ func (p *Plugin) staysPlain(stmt *gorm.Statement) bool {
 	if stmt.Schema == nil {
 		return stmt.TableExpr != nil
 	}
-	m := p.rowModel(stmt)
 	return m != nil && len(m.byField) == 0 && stmt.Table == m.schema.Table && p.isPlain(m)
 }
 
@@ -154,26 +159,42 @@ func (p *Plugin) conceal(stmt *gorm.Statement, err error) {
 // check returns what was read of a statement, and the arguments to send it with;
 // or why it is not to be sent.
 func (o *openingPool) check(query string, args []any) (*readStatement, []any, error) {
+	p := o.plugin
+	if o.alone && p.statements.isUntouched(query, p.tables.changes.Load()) {
+		return untouched, args, checkPlaces(args)
+	}
 	if err := refusedArgument(args); err != nil {
 		return nil, nil, err
 	}
-	read := o.plugin.read(o.stmt, query)
+	read := p.read(o.stmt, query)
 	switch {
 	case !o.alone:
 		return read, args, read.failure(args)
-	case read.touches:
-		sealed, err := o.plugin.handWritten(o.stmt, query, args)
-		if err == nil {
-			o.stmt.Vars = sealed // which are logged
-		}
-		return read, sealed, err
+	case !read.touches:
+		return read, args, checkPlaces(args)
 	}
+	sealed, err := p.handWritten(o.stmt, query, args)
+	if err == nil {
+		o.stmt.Vars = sealed // which are logged
+	}
+	return read, sealed, err
+}
+
+// checkPlaces is checkPlace for all arguments of a statement, none of which goes
+// into an encrypted column.
+func checkPlaces(args []any) error {
 	for _, arg := range args {
+		if isBasic(arg) {
+			continue
+		}
+		if refused, ok := arg.(refused); ok {
+			return refused.err
+		}
 		if err := checkPlace(arg); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
-	return read, args, nil
+	return nil
 }
 
 // failure returns why a statement is not to be sent, if so.
@@ -246,9 +267,9 @@ func (u unreachable) Connect(context.Context) (driver.Conn, error) { return nil,
 func (unreachable) Driver() driver.Driver                          { return nil }
 
 // readsOwnModel reports whether GORM builds the statement for its model, its
-// table and its columns, and scans the result into the model.
-func (p *Plugin) readsOwnModel(stmt *gorm.Statement) bool {
-	m := p.rowModel(stmt)
+// table and its columns, and scans the result into the model, which has encrypted
+// fields.
+func readsOwnModel(stmt *gorm.Statement, m *modelPolicy) bool {
 	if m == nil || len(m.byField) == 0 {
 		return false
 	}
