@@ -28,6 +28,8 @@ type openingPool struct {
 	// alone says that no gate looks at what GORM builds: the statement is read
 	// here, when it is text.
 	alone bool
+	// joined are the relations in the result.
+	joined []*joinedRelation
 }
 
 // enterQuery is all that is done before a query that GORM builds or was given: an
@@ -46,8 +48,14 @@ func (p *Plugin) enterQuery(db *gorm.DB) {
 
 // leaveQuery is all that is done after it, before its associations are read.
 func (p *Plugin) leaveQuery(db *gorm.DB) {
+	pool := poolOf(db.Statement)
 	p.leavePool(db)
-	p.dropUnmatched(db)
+	if pool == nil || db.Error != nil {
+		return
+	}
+	for _, relation := range pool.joined {
+		relation.dropUnmatched(db.Statement)
+	}
 }
 
 // enterWrite is enterQuery for statements that have a result only if they ask
@@ -215,10 +223,11 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 	if err != nil || read.columns == nil || o.closed {
 		return rows, err
 	}
-	opened, err := openRows(o.stmt, rows, read.columns, o.writes)
+	opened, from, err := openRows(o.stmt, rows, read.columns, o.writes)
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
+	o.joined = from.joined
 	return opened, nil
 }
 

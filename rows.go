@@ -40,6 +40,7 @@ type openedRows struct {
 	targets []target
 	zero    any // of the destination, if it is a single value
 	maps    mapFixes
+	joined  []*joinedRelation
 	err     error
 	told    bool // err was returned by Next
 	// keep says that the destination is not emptied on an error: it is what the
@@ -64,25 +65,29 @@ type target struct {
 // opened is a plaintext on its way to the serializer.
 type opened struct{ value any }
 
-// openRows returns the rows of a statement's result, opened. The statement's
-// destination says for what.
-func openRows(stmt *gorm.Statement, rows *sql.Rows, columns []resultColumn, keep bool) (*sql.Rows, error) {
+// openRows returns the rows of a statement's result, opened, and what they are
+// read from. The statement's destination says for what.
+func openRows(stmt *gorm.Statement, rows *sql.Rows, columns []resultColumn, keep bool) (*sql.Rows, *openedRows, error) {
 	names, err := rows.Columns()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	types, err := rows.ColumnTypes()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	o := &openedRows{rows: rows, stmt: stmt, columns: names, origins: matchColumns(columns, names), types: types, keep: keep, values: make([]any, len(names))}
 	for i := range o.values {
 		o.into = append(o.into, &o.values[i])
 	}
+	if !keep {
+		o.joined = joinedRelations(stmt, names)
+	}
 	// A handle of its own for every result: it leaves no goroutine behind.
 	db := sql.OpenDB(handover{})
 	o.close = db.Close
-	return db.QueryContext(context.Background(), "", o)
+	opened, err := db.QueryContext(context.Background(), "", o)
+	return opened, o, err
 }
 
 // Columns returns the names of the columns. GORM asks for them right before it
@@ -149,6 +154,9 @@ func also(before, err error) error {
 // fill opens the current row.
 func (o *openedRows) fill(dest []driver.Value) {
 	o.maps.next()
+	for _, relation := range o.joined {
+		relation.next(o.values)
+	}
 	for i, value := range o.values {
 		dest[i] = nil
 		opened, err := o.open(i, value)

@@ -127,6 +127,30 @@ func TestJoinsWithoutAMatch(t *testing.T) {
 	})
 }
 
+// A match makes one, even if there is nothing in what was selected of it.
+func TestJoinsWithAnEmptyMatch(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &person{}, &pet{}, &kennel{})
+		if err := db.Create([]*kennel{{Pet: &pet{Owner: &person{}}}, {}}).Error; err != nil {
+			t.Fatal(err)
+		}
+		for what, query := range map[string]*gorm.DB{
+			"one":    db.Joins("Pet", db.Select("Name")),
+			"nested": db.Joins("Pet", db.Select("Name")).Joins("Pet.Owner", db.Select("Email")),
+		} {
+			var got []*kennel
+			if err := query.Order("kennels.id").Find(&got).Error; err != nil || got[0].Pet == nil || got[1].Pet != nil {
+				t.Errorf("%s: read %+v, %+v, %v", what, got[0], got[1], err)
+			}
+		}
+		var got kennel
+		if err := db.Joins("Pet").Joins("Pet.Owner", db.Select("Email")).First(&got).Error; err != nil || got.Pet == nil || got.Pet.Owner == nil {
+			t.Errorf("read %+v, %v", got.Pet, err)
+		}
+	})
+}
+
 // Joins with a selection of columns keep what they match, and * keeps the columns
 // of joined tables.
 func TestJoinsWithSelectedColumns(t *testing.T) {
