@@ -116,7 +116,7 @@ func (o *outcome) value(name string, v reflect.Value) {
 			if !field.IsExported() {
 				continue
 			}
-			if account, ok := value.Interface().(*plainAccount); ok && o.madeUp && account != nil && account.ID == 0 {
+			if account, ok := value.Interface().(*plainAccount); ok && o.madeUp && account != nil && account.ID == 0 && account.Name == "" {
 				value.SetZero()
 			}
 			if field.Name == "Cards" || field.Name == "Teams" { // which nothing orders

@@ -157,6 +157,7 @@ func drawReadRelated(t *rapid.T) operation {
 	}
 	return operation{text: text, run: func(w *world, db *gorm.DB, out *outcome) {
 		out.madeUp = !strings.Contains(text, `.Joins("Account", db.Select(`)
+		defer func() { out.madeUp = false }()
 		if one {
 			row := w.empty(of)
 			out.done(query.on(w, db).Take(row))
