@@ -11,9 +11,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// The search gate. Nothing can be searched yet, so it refuses what compares an
-// encrypted column with anything but NULL: a plaintext would go to the
-// database as an argument, and would find nothing.
+// The conditions that GORM has as structures. What the database cannot decide is
+// refused; the rest is left to the search gate, which reads it as text.
 
 // checkWhere reads the conditions of a statement.
 func (p *Plugin) checkWhere(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
@@ -214,13 +213,13 @@ func (c *conditions) all(exprs []clause.Expression) (checked []clause.Expression
 func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 	switch e := expr.(type) {
 	case clause.Eq:
-		if null, err := c.comparison(e.Column, "=", e.Value); err != nil || !null {
+		if null, err := c.equality(e.Column, "=", e.Value); err != nil || !null {
 			return nil, err
 		}
 		e.Value = nil
 		return e, nil
 	case clause.Neq:
-		if null, err := c.comparison(e.Column, "<>", e.Value); err != nil || !null {
+		if null, err := c.equality(e.Column, "<>", e.Value); err != nil || !null {
 			return nil, err
 		}
 		e.Value = nil
@@ -236,7 +235,8 @@ func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 	case clause.Like:
 		return nil, c.order(e.Column, "LIKE", e.Value)
 	case clause.IN:
-		return nil, c.order(e.Column, "IN", e.Values...)
+		_, err := c.equality(e.Column, "IN", e.Values)
+		return nil, err
 	case clause.AndConditions:
 		if exprs, changed, err := c.all(e.Exprs); err != nil || changed {
 			return clause.AndConditions{Exprs: exprs}, err
@@ -263,21 +263,29 @@ func (c *conditions) one(expr clause.Expression) (clause.Expression, error) {
 	return nil, nil
 }
 
-// comparison refuses an equality on an encrypted column, unless it is with
-// NULL.
-func (c *conditions) comparison(column any, operator string, value any) (null bool, err error) {
+// equality reads one. On an encrypted column it is refused if that cannot be
+// searched, and reported if it is with NULL.
+func (c *conditions) equality(column any, operator string, value any) (null bool, err error) {
 	policy, err := c.column(column)
 	if policy == nil || err != nil {
 		return false, errors.Join(err, c.value(value))
 	}
-	plaintext, err := policy.plaintext(c.stmt.Context, value)
-	if err == nil {
-		plaintext, err = policy.convert(c.stmt.Context, plaintext)
+	switch value.(type) {
+	case clause.Expression, *gorm.DB, []any, []*gorm.DB: // read as text
+	default:
+		plaintext, err := policy.plaintext(c.stmt.Context, value)
+		if err == nil {
+			plaintext, err = policy.convert(c.stmt.Context, plaintext)
+		}
+		if err == nil && plaintext == nil {
+			return true, nil
+		}
 	}
-	if err == nil && plaintext == nil {
-		return true, nil
+	if !policy.searchable() {
+		return false, notQueryable(policy, operator)
 	}
-	return false, notQueryable(policy, operator)
+	c.putPool()
+	return false, c.value(value)
 }
 
 // order refuses a comparison of an encrypted column.
@@ -372,11 +380,9 @@ func (c *conditions) value(v any) error {
 	if _, ok := asSealed(v); ok {
 		return &Error{Op: "query", Err: fmt.Errorf("%w: a ciphertext in a condition would find nothing; select by another column", ErrNotQueryable)}
 	}
-	if isHeld(v) && wrapped(v) == nil {
-		return &Error{Op: "query", Err: fmt.Errorf("%w: a value of package encryptedtype in a condition would find nothing; select by another column", ErrNotQueryable)}
-	}
-	if field := wrapped(v); field != nil {
-		return &Error{Op: "query", Table: field.Schema.Table, Column: field.DBName, Err: fmt.Errorf("%w: its value in a condition would find nothing; select by another column", ErrNotQueryable)}
+	if isHeld(v) { // read as text, where it is known what it is compared with
+		c.putPool()
+		return nil
 	}
 	switch v := v.(type) {
 	case *gorm.DB:

@@ -93,8 +93,12 @@ type resolver struct {
 	// table.
 	own      modelPolicies
 	ownTable string // folded
+	query    string
 	// placements are the arguments that go into encrypted columns, by their index.
 	placements map[int][]placement
+	// comparisons and oneVersion are those of readStatement.
+	comparisons []comparison
+	oneVersion  []*policy
 }
 
 // scope is what names mean in a statement, or in one inside of it.

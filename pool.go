@@ -142,7 +142,16 @@ func (p *Plugin) leavePool(db *gorm.DB) {
 		stmt.ConnPool = pool.ConnPool
 	}
 	if db.DryRun && db.Error == nil && stmt.SQL.Len() > 0 && !p.tables.empty() {
-		_ = p.refuse(stmt, p.read(stmt, stmt.SQL.String()).failure(stmt.Vars))
+		query := stmt.SQL.String()
+		read := p.read(stmt, query)
+		err := read.failure(stmt.Vars)
+		vars := stmt.Vars
+		if err == nil {
+			query, vars, err = p.rewrite(stmt, read, query, vars)
+		}
+		if !p.refuse(stmt, err) {
+			replace(stmt, query, vars)
+		}
 	}
 	if db.Error == nil {
 		return
@@ -164,28 +173,36 @@ func (p *Plugin) conceal(stmt *gorm.Statement, err error) {
 	}
 }
 
-// check returns what was read of a statement, and the arguments to send it with;
-// or why it is not to be sent.
-func (o *openingPool) check(query string, args []any) (*readStatement, []any, error) {
+// prepare returns what was read of a statement, and the statement and its
+// arguments as they are to be sent; or why they are not. They are logged like
+// that too.
+func (o *openingPool) prepare(query string, args []any) (*readStatement, string, []any, error) {
 	p := o.plugin
 	if o.alone && p.statements.isUntouched(query, p.tables.changes.Load()) {
-		return untouched, args, checkPlaces(args)
+		return untouched, query, args, checkPlaces(args)
 	}
 	if err := refusedArgument(args); err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	read := p.read(o.stmt, query)
 	switch {
-	case !o.alone:
-		return read, args, read.failure(args)
+	case !read.touches && o.alone:
+		return read, query, args, checkPlaces(args)
 	case !read.touches:
-		return read, args, checkPlaces(args)
+		return read, query, args, nil
 	}
-	sealed, err := p.handWritten(o.stmt, query, args)
+	err := read.failure(args)
+	switch {
+	case err != nil:
+	case o.alone:
+		query, args, err = p.handWritten(o.stmt, query, args)
+	default:
+		query, args, err = p.rewrite(o.stmt, read, query, args)
+	}
 	if err == nil {
-		o.stmt.Vars = sealed // which are logged
+		replace(o.stmt, query, args)
 	}
-	return read, sealed, err
+	return read, query, args, err
 }
 
 // checkPlaces is checkPlace for all arguments of a statement, none of which goes
@@ -215,7 +232,7 @@ func (r *readStatement) failure(args []any) error {
 
 // QueryContext sends a statement and opens its result.
 func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	read, args, err := o.check(query, args)
+	read, query, args, err := o.prepare(query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +250,7 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 
 // ExecContext sends a statement.
 func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	_, args, err := o.check(query, args)
+	_, query, args, err := o.prepare(query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +259,7 @@ func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any
 
 // QueryRowContext sends a statement. Its result is not opened.
 func (o *openingPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	_, args, err := o.check(query, args)
+	_, query, args, err := o.prepare(query, args)
 	if err != nil {
 		_ = o.stmt.AddError(err)
 		return rowOf(err)

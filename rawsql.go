@@ -11,7 +11,6 @@ import (
 	"gorm.io/gorm/schema"
 
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
-	"github.com/gormcrypt/gormcrypt/internal/sqltext"
 )
 
 // The gate for SQL that the program wrote by hand, for Raw and Exec. What goes
@@ -25,12 +24,21 @@ func (p *Plugin) checkHandWritten(db *gorm.DB) {
 	if db.Error != nil || stmt.SQL.Len() == 0 || p.tables.empty() {
 		return
 	}
-	vars, err := p.handWritten(stmt, stmt.SQL.String(), stmt.Vars)
+	query, vars, err := p.handWritten(stmt, stmt.SQL.String(), stmt.Vars)
 	if p.refuse(stmt, err) {
 		p.conceal(stmt, err)
 		return
 	}
+	replace(stmt, query, vars)
+}
+
+// replace has a statement go on with another text and other arguments.
+func replace(stmt *gorm.Statement, query string, vars []any) {
 	stmt.Vars = vars
+	if stmt.SQL.String() != query {
+		stmt.SQL.Reset()
+		stmt.SQL.WriteString(query)
+	}
 }
 
 // failedRow gives a Row that was refused an error, in place of a nil that Scan
@@ -44,30 +52,48 @@ func failedRow(db *gorm.DB) {
 	}
 }
 
-// handWritten returns the arguments of a hand-written statement, sealed.
-func (p *Plugin) handWritten(stmt *gorm.Statement, query string, vars []any) ([]any, error) {
+// handWritten returns a hand-written statement as it is to be sent, with its
+// arguments sealed.
+func (p *Plugin) handWritten(stmt *gorm.Statement, query string, vars []any) (string, []any, error) {
 	if err := refusedArgument(vars); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	read := p.read(stmt, query)
 	switch {
 	case !read.touches:
-		return vars, nil
+		return query, vars, nil
 	case read.err != nil:
-		return nil, read.err
+		return "", nil, read.err
 	case read.unread != nil:
-		return vars, checkAllSealed(read.unread, vars)
+		return query, vars, checkAllSealed(read.unread, vars)
 	}
-	uses := map[int]int{}
-	for i := range sqltext.Arguments(query, dialectOf(stmt)) {
-		uses[i]++
+	sealed, err := p.sealPlaced(stmt, read, vars)
+	if err != nil {
+		return "", nil, err
+	}
+	return p.rewrite(stmt, read, query, sealed)
+}
+
+// sealPlaced returns the arguments of a statement, with those sealed that go into
+// encrypted columns.
+func (p *Plugin) sealPlaced(stmt *gorm.Statement, read *readStatement, vars []any) ([]any, error) {
+	uses, compared := map[int]int{}, map[int]bool{}
+	for _, place := range read.places {
+		uses[place.arg]++
+	}
+	for _, c := range read.comparisons {
+		for _, operand := range c.operands {
+			compared[operand] = true
+		}
 	}
 	sealed := slices.Clone(vars)
 	for i, value := range vars {
 		places := read.placements[i]
 		if len(places) == 0 {
-			if err := checkPlace(value); err != nil {
-				return nil, err
+			if !compared[i] {
+				if err := checkPlace(value); err != nil {
+					return nil, err
+				}
 			}
 			if uses[i] == 0 && len(read.placements) > 0 {
 				return nil, handWrittenError(anyPlace(read.placements), fmt.Sprintf("no placeholder stands for argument %d", i+1))

@@ -27,6 +27,14 @@ type readStatement struct {
 	columns []resultColumn
 	// placements are the arguments that go into encrypted columns, by their index.
 	placements map[int][]placement
+	// comparisons are those of encrypted columns with values, in the order of the
+	// text, and oneVersion are the columns whose values are told apart otherwise.
+	comparisons []comparison
+	oneVersion  []*policy
+	// places are the placeholders of a text with comparisons, which stand for so
+	// many arguments.
+	places    []place
+	arguments int
 	// unread is the error of a text that was not understood and has to do with an
 	// encrypted column. It passes if all its arguments are sealed.
 	unread error
@@ -90,7 +98,7 @@ func (s *statements) isUntouched(query string, changes int64) bool {
 }
 
 func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
-	resolver := &resolver{plugin: p, ownTable: fold(stmt.Table)}
+	resolver := &resolver{plugin: p, query: query, ownTable: fold(stmt.Table)}
 	if m := p.rowModel(stmt); m != nil && len(m.byField) > 0 {
 		resolver.own = modelPolicies{m}
 	}
@@ -119,7 +127,8 @@ func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
 			return read
 		}
 	}
-	read.placements = resolver.placements
+	read.placements, read.oneVersion = resolver.placements, resolver.oneVersion
+	read.compare(resolver.comparisons, sqltext.Placeholders(query, dialectOf(stmt)))
 	if len(parsed) > 1 {
 		columns = unknownColumns()
 	}
@@ -129,6 +138,16 @@ func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
 		}
 	}
 	return read
+}
+
+// compare takes the comparisons of a statement, some of which were read twice.
+func (r *readStatement) compare(comparisons []comparison, placeholders []sqltext.Token) {
+	slices.SortFunc(comparisons, func(a, b comparison) int { return a.start - b.start })
+	r.comparisons = slices.CompactFunc(comparisons, func(a, b comparison) bool { return a.start == b.start })
+	for _, token := range placeholders {
+		r.places = append(r.places, place{token.Start, token.End, token.Arg()})
+		r.arguments = max(r.arguments, token.Arg()+1)
+	}
 }
 
 func dialectOf(stmt *gorm.Statement) sqltext.Dialect {

@@ -67,6 +67,11 @@ func (r *resolver) statement(s *sqltext.Statement, outer *scope) ([]resultColumn
 			inside.aliases[column.name] = column.origin
 		}
 	}
+	for _, column := range columns {
+		if s.Distinct && column.policy != nil && column.policy.column.Deterministic {
+			r.oneVersion = append(r.oneVersion, column.policy)
+		}
+	}
 	if s.Verb == "INSERT" {
 		err = r.insert(s, inside)
 	} else {
@@ -251,8 +256,11 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []r
 			i = end - 1
 			continue
 		case token.Kind == sqltext.Number && columns != nil && at(i-1).Is("BY", ",") && list != "":
-			if policy := position(columns, token.Text); policy != nil && !(list == "GROUP" && policy.column.Deterministic) {
-				return true, notQueryable(policy, list+" BY")
+			if policy := position(columns, token.Text); policy != nil {
+				if list != "GROUP" || !policy.column.Deterministic {
+					return true, notQueryable(policy, list+" BY")
+				}
+				r.oneVersion = append(r.oneVersion, policy)
 			}
 			continue
 		case token.Is("*") && at(i-1).Is("."):
@@ -285,8 +293,18 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []r
 		}
 		from := inside.column(table, name)
 		grouped := list == "GROUP" && at(before).Is("BY", ",") && from.policy != nil && from.policy.column.Deterministic
+		if grouped {
+			r.oneVersion = append(r.oneVersion, from.policy)
+			continue
+		}
+		if from.policy != nil && list == "" {
+			if last, ok := r.compared(tokens, i, before, from.policy, inside); ok {
+				i = last
+				continue
+			}
+		}
 		switch {
-		case grouped, isNullTest(tokens, i, before) && (from.policy != nil || from.unknown):
+		case isNullTest(tokens, i, before) && (from.policy != nil || from.unknown):
 		case from.policy != nil:
 			return true, notComputable(from.policy, list)
 		case from.unknown:
@@ -344,8 +362,13 @@ func (r *resolver) rowCount(tokens []sqltext.Token, inside *scope) int {
 	if !ok {
 		return 0
 	}
-	if from := inside.column(table, name); distinct && (from.unknown || from.policy != nil && !from.policy.column.Deterministic) {
+	if from := inside.column(table, name); distinct && from.unknown {
 		return 0
+	} else if distinct && from.policy != nil {
+		if !from.policy.column.Deterministic {
+			return 0
+		}
+		r.oneVersion = append(r.oneVersion, from.policy)
 	}
 	return end + 1
 }

@@ -28,6 +28,8 @@ type columnKeys struct {
 	// primary seals. It is nil when the keyring cannot, with the reason.
 	primary *columnKey
 	err     error
+	// live are the versions of the same set that open, the primary first.
+	live []keyring.Version
 	// derived holds a *columnKey for each keyID that was needed to open a
 	// value.
 	derived sync.Map
@@ -67,9 +69,25 @@ func (c *Column) current() *columnKeys {
 		keys.primary, err = c.derive(ring, keyID{version, first})
 	}
 	keys.err = err
+	keys.live = liveVersions(ring, version)
 	c.keys.Store(keys)
 	return keys
 }
+
+// liveVersions returns the versions of a set that open, its primary first.
+func liveVersions(ring *keyring.Keyring, primary keyring.Version) []keyring.Version {
+	live := []keyring.Version{primary}
+	for _, version := range ring.Versions() {
+		if state, err := ring.State(version); err == nil && state == keyring.Enabled && version.Set() == primary.Set() {
+			live = append(live, version)
+		}
+	}
+	return live
+}
+
+// Live returns how many key versions open values of the column: more than one
+// while keys rotate.
+func (c *Column) Live() int { return len(c.current().live) }
 
 // key returns the key that a parsed value names.
 func (c *Column) key(id keyID) (*columnKey, error) {
@@ -159,7 +177,33 @@ func (c *Column) Seal(dst []byte, value any, bound ...Bound) ([]byte, error) {
 	if keys.err != nil {
 		return dst, c.fail("seal", keyring.Version{}, keys.err)
 	}
-	key := keys.primary
+	return c.seal(dst, keys.primary, value, bound)
+}
+
+// SealEach seals a value of a Deterministic column once under every index key
+// that opens, the primary first: as it may be stored. It returns the errors of
+// Seal.
+func (c *Column) SealEach(value any) ([][]byte, error) {
+	keys := c.current()
+	if keys.err != nil {
+		return nil, c.fail("seal", keyring.Version{}, keys.err)
+	}
+	var all [][]byte
+	for _, version := range keys.live {
+		key, err := c.key(keyID{version, keys.primary.first})
+		if err != nil {
+			return nil, c.fail("seal", version, err)
+		}
+		sealed, err := c.seal(nil, key, value, nil)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sealed)
+	}
+	return all, nil
+}
+
+func (c *Column) seal(dst []byte, key *columnKey, value any, bound []Bound) ([]byte, error) {
 	kept := scratch.Get().(*[]byte)
 	buf := append((*kept)[:0], key.head...)
 	start := len(buf) + algorithms[c.algorithm].nonceSize

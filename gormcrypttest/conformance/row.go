@@ -39,6 +39,7 @@ type refusal struct {
 var (
 	errExpression     = &refusal{name: "ErrExpression", is: []error{gormcrypt.ErrExpression}}
 	errNotQueryable   = &refusal{name: "ErrNotQueryable", is: []error{gormcrypt.ErrNotQueryable}}
+	errNoTerm         = &refusal{name: "ErrNotQueryable` or `ErrType", is: []error{gormcrypt.ErrNotQueryable, gormcrypt.ErrType}}
 	errHandWritten    = &refusal{name: "ErrHandWritten", is: []error{gormcrypt.ErrHandWritten}}
 	errAuthentication = &refusal{name: "ErrAuthentication", is: []error{gormcrypt.ErrAuthentication}}
 	errUnsealed       = &refusal{name: "ErrUnsealed", is: []error{gormcrypt.ErrUnsealed}}

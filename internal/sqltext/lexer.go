@@ -32,6 +32,8 @@ type Token struct {
 	// Text is the token as written; of a QuotedName, the name without its
 	// quotes.
 	Text string
+	// Start and End are where the token is in the text, in bytes.
+	Start, End int
 }
 
 // NestedComment is the text of the Symbol that stands for a comment in which
@@ -48,6 +50,8 @@ func Tokens(sql string) iter.Seq[Token] {
 		l := lexer{rest: sql, last: ' '}
 		for {
 			token, ok := l.next()
+			token.End = len(sql) - len(l.rest)
+			token.Start = token.End - l.length
 			if !ok || !yield(token) {
 				return
 			}
@@ -55,10 +59,14 @@ func Tokens(sql string) iter.Seq[Token] {
 	}
 }
 
+func symbol(text string) Token { return Token{Kind: Symbol, Text: text} }
+
 type lexer struct {
 	rest string
 	// last is the byte in front of rest.
 	last byte
+	// length is that of the last token in the text, in bytes.
+	length int
 }
 
 // cut takes the first n bytes off the text.
@@ -84,6 +92,7 @@ const space = " \t\r\n\f\v"
 func (l *lexer) next() (Token, bool) {
 	for {
 		l.cut(len(l.rest) - len(strings.TrimLeft(l.rest, space)))
+		before := len(l.rest)
 		switch {
 		case l.rest == "":
 			return Token{}, false
@@ -96,30 +105,33 @@ func (l *lexer) next() (Token, bool) {
 			}
 		case strings.HasPrefix(l.rest, "/*"):
 			if comment := l.cutThrough(2, "*/"); strings.Contains(comment[2:], "/*") {
-				return Token{Symbol, NestedComment}, true
+				l.length = before - len(l.rest)
+				return symbol(NestedComment), true
 			}
 		default:
-			return l.token(), true
+			kind, text := l.token()
+			l.length = before - len(l.rest)
+			return Token{Kind: kind, Text: text}, true
 		}
 	}
 }
 
-func (l *lexer) token() Token {
+func (l *lexer) token() (Kind, string) {
 	c := l.rest[0]
 	switch {
 	case c == '\'':
-		return Token{String, l.cut(l.quoted(0, '\'', false))}
+		return String, l.cut(l.quoted(0, '\'', false))
 	case (c == 'E' || c == 'e') && strings.HasPrefix(l.rest[1:], "'"):
 		text := l.cut(l.quoted(1, '\'', true))
 		for { // behind a line break it goes on
 			gap := len(l.rest) - len(strings.TrimLeft(l.rest, space))
 			if !strings.HasPrefix(l.rest[gap:], "'") || !strings.ContainsAny(l.rest[:gap], "\r\n") {
-				return Token{String, text}
+				return String, text
 			}
 			text += l.cut(gap) + l.cut(l.quoted(0, '\'', true))
 		}
 	case c == '"' || c == '`':
-		return Token{QuotedName, unquote(l.cut(l.quoted(0, c, false)), c)}
+		return QuotedName, unquote(l.cut(l.quoted(0, c, false)), c)
 	case c == '[':
 		// A name in SQLite, a subscript in PostgreSQL, which may hold anything and
 		// stands right behind what it is one of.
@@ -128,24 +140,24 @@ func (l *lexer) token() Token {
 		}
 		if end := strings.IndexByte(l.rest, ']'); end > 0 && isPlainName(l.rest[1:end]) {
 			text := l.cut(end + 1)
-			return Token{QuotedName, text[1:end]}
+			return QuotedName, text[1:end]
 		}
 	case c == '$':
 		return l.dollar()
 	case strings.HasPrefix(l.rest, "::"):
-		return Token{Symbol, l.cut(2)}
+		return Symbol, l.cut(2)
 	case c == '?' || (c == '@' || c == ':') && len(l.rest) > 1 && isWordStart(l.rest[1]):
-		return Token{Placeholder, l.cut(1 + wordLen(l.rest[1:]))}
+		return Placeholder, l.cut(1 + wordLen(l.rest[1:]))
 	case c >= '0' && c <= '9':
-		return Token{Number, l.cut(wordLen(l.rest))}
+		return Number, l.cut(wordLen(l.rest))
 	case isWordStart(c):
 		n := wordLen(l.rest)
 		for n < len(l.rest) && l.rest[n] == '$' { // which a name may have, but not start with
 			n += 1 + wordLen(l.rest[n+1:])
 		}
-		return Token{Word, l.cut(n)}
+		return Word, l.cut(n)
 	}
-	return Token{Symbol, l.cut(1)}
+	return Symbol, l.cut(1)
 }
 
 // quoted returns the length of a quoted text that starts at byte start. Its
@@ -172,13 +184,13 @@ func unquote(text string, quote byte) string {
 }
 
 // dollar reads $1, and a string in dollar quotes with or without a tag.
-func (l *lexer) dollar() Token {
+func (l *lexer) dollar() (Kind, string) {
 	n := 1 + wordLen(l.rest[1:])
 	if n < len(l.rest) && l.rest[n] == '$' && (n == 1 || isWordStart(l.rest[1])) {
 		tag := l.rest[:n+1]
-		return Token{String, l.cutThrough(len(tag), tag)}
+		return String, l.cutThrough(len(tag), tag)
 	}
-	return Token{Placeholder, l.cut(n)}
+	return Placeholder, l.cut(n)
 }
 
 // isWordStart reports whether a name may start with c. Everything beyond ASCII

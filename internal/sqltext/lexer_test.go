@@ -66,11 +66,16 @@ func FuzzTokens(f *testing.F) {
 		f.Add(sql)
 	}
 	f.Fuzz(func(t *testing.T, sql string) {
-		total := 0
+		total, end := 0, 0
 		for token := range sqltext.Tokens(sql) {
 			if token.Kind == 0 || token.Text == "" && token.Kind != sqltext.QuotedName {
 				t.Fatalf("%q has the token %+v", sql, token)
 			}
+			if token.Start < end || token.End <= token.Start || token.End > len(sql) ||
+				token.Kind != sqltext.QuotedName && token.Text != sqltext.NestedComment && sql[token.Start:token.End] != token.Text {
+				t.Fatalf("%q has the token %+v", sql, token)
+			}
+			end = token.End
 			total += len(token.Text)
 		}
 		if total > len(sql) {

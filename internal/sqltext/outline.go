@@ -1,7 +1,6 @@
 package sqltext
 
 import (
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +30,8 @@ type Statement struct {
 	Items []Item
 	// From are the tables that are read, besides Table.
 	From []Source
+	// Distinct says that equal rows of the result are one.
+	Distinct bool
 	// Natural says that a join does not name its columns.
 	Natural bool
 	// Rest is everything else: conditions, groups, orders, limits. Statements
@@ -386,7 +387,7 @@ func (p *parser) selection() *Statement {
 	if p.accept("VALUES") {
 		for {
 			row := p.parenthesised()
-			s.Rest = append(append(s.Rest, row...), Token{Symbol, ","})
+			s.Rest = append(append(s.Rest, row...), symbol(","))
 			if len(s.Items) == 0 {
 				s.Items = items(splitList(row))
 			}
@@ -396,7 +397,7 @@ func (p *parser) selection() *Statement {
 		}
 	}
 	if p.accept("TABLE") {
-		s.Items, s.From = []Item{{Tokens: []Token{{Symbol, "*"}}}}, []Source{{Name: p.dotted()}}
+		s.Items, s.From = []Item{{Tokens: []Token{symbol("*")}}}, []Source{{Name: p.dotted()}}
 		return s
 	}
 	if !p.accept("SELECT") { // WITH in parentheses
@@ -406,7 +407,7 @@ func (p *parser) selection() *Statement {
 		p.ok = false
 		return s
 	}
-	if p.accept("DISTINCT") && p.accept("ON") {
+	if s.Distinct = p.accept("DISTINCT"); s.Distinct && p.accept("ON") {
 		s.Rest = append(s.Rest, p.parenthesised()...)
 	}
 	p.accept("ALL")
@@ -472,7 +473,7 @@ func (p *parser) from(s *Statement) {
 				return
 			}
 			ends := append(append([]string{",", "ON", "USING"}, joinWords...), restWords...)
-			s.Rest = append(append(s.Rest, p.until(ends...)...), Token{Symbol, ","})
+			s.Rest = append(append(s.Rest, p.until(ends...)...), symbol(","))
 		}
 		if p.accept(",") {
 			continue
@@ -500,7 +501,7 @@ func (p *parser) source(s *Statement) Source {
 	case p.at(0).IsName():
 		source.Name = p.dotted()
 		if source.Function = p.at(0).Is("("); source.Function {
-			s.Rest = append(append(s.Rest, p.parenthesised()...), Token{Symbol, ","})
+			s.Rest = append(append(s.Rest, p.parenthesised()...), symbol(","))
 		}
 	default:
 		p.ok = false
@@ -605,20 +606,14 @@ func (p *parser) returning(s *Statement) {
 	}
 }
 
-// Arguments returns the index of the argument of every placeholder in a text
-// that Parse understands.
-func Arguments(sql string, dialect Dialect) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		tokens := slices.Collect(Tokens(sql))
-		if !number(tokens, dialect) {
-			return
-		}
-		for _, token := range tokens {
-			if i := token.Arg(); i >= 0 && !yield(i) {
-				return
-			}
-		}
+// Placeholders returns the placeholders of a text that Parse understands, as Parse
+// numbers them.
+func Placeholders(sql string, dialect Dialect) []Token {
+	tokens := slices.Collect(Tokens(sql))
+	if !number(tokens, dialect) {
+		return nil
 	}
+	return slices.DeleteFunc(tokens, func(t Token) bool { return t.Arg() < 0 })
 }
 
 // Subquery returns the statement that starts at a parenthesis, and the index of the

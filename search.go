@@ -1,0 +1,388 @@
+package gormcrypt
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"github.com/gormcrypt/gormcrypt/internal/sqltext"
+)
+
+// The search gate. A comparison of an encrypted column with a value becomes one
+// with what is stored for that value: its ciphertexts in a deterministic column,
+// one for each key version that opens. Statements are rewritten when they are
+// text, whoever wrote them.
+
+// comparison is one of an encrypted column with arguments, in a statement's text.
+type comparison struct {
+	policy *policy
+	// start and end are where it is in the text, in bytes, and column is its part
+	// that names the column, with that of its table.
+	start, end int
+	column     string
+	negated    bool
+	// operands are the indexes of arguments, or -1 for NULL.
+	operands []int
+}
+
+// place is a placeholder in a text.
+type place struct{ start, end, arg int }
+
+// searchTerm is what is stored for a value that is searched. It is no secret.
+type searchTerm struct{ stored driver.Value }
+
+// Value returns what is stored.
+func (t searchTerm) Value() (driver.Value, error) { return t.stored, nil }
+
+// Format writes what is stored.
+func (t searchTerm) Format(f fmt.State, verb rune) { Sealed{stored: t.stored}.Format(f, verb) }
+
+// searchable reports whether the database can tell equal values of the column.
+func (p *policy) searchable() bool { return p.column.Deterministic && len(p.bind) == 0 }
+
+// terms returns what may be stored for a value: nil for NULL.
+func (p *policy) terms(ctx context.Context, value any) ([]any, error) {
+	if term, ok := value.(searchTerm); ok {
+		return []any{term}, nil
+	}
+	if _, ok := asSealed(value); ok {
+		return nil, p.queryError("a ciphertext in a condition would find nothing; compare with the value itself")
+	}
+	plaintext, err := p.plaintext(ctx, value)
+	if err == nil {
+		plaintext, err = p.convert(ctx, plaintext)
+	}
+	if err != nil {
+		return nil, &Error{Op: "query", Table: p.column.Table, Column: p.column.Column, Err: err}
+	}
+	if plaintext == nil {
+		return []any{nil}, nil
+	}
+	sealed, err := p.column.SealEach(plaintext)
+	if err != nil {
+		return nil, err
+	}
+	terms := make([]any, len(sealed))
+	for i, ciphertext := range sealed {
+		if p.column.Binary {
+			terms[i] = searchTerm{ciphertext}
+		} else {
+			terms[i] = searchTerm{string(ciphertext)}
+		}
+	}
+	return terms, nil
+}
+
+func (p *policy) queryError(problem string) error {
+	return &Error{Op: "query", Table: p.column.Table, Column: p.column.Column, Err: fmt.Errorf("%w: %s", ErrNotQueryable, problem)}
+}
+
+// checkOneVersion returns an error if equal values of the column may have
+// different ciphertexts, because keys rotate.
+func (p *policy) checkOneVersion() error {
+	if n := p.column.Live(); n > 1 {
+		return p.queryError(fmt.Sprintf("%d index keys are live, so equal values may have different ciphertexts; compare it with values only, until the column is sealed under one key and the others are retired", n))
+	}
+	return nil
+}
+
+// rewrite returns a statement with its comparisons as the database can make them,
+// and the arguments for it. Before the statement's own arguments there may be
+// those of another, which it is a part of.
+func (p *Plugin) rewrite(stmt *gorm.Statement, read *readStatement, query string, args []any) (string, []any, error) {
+	for _, policy := range read.oneVersion {
+		if err := policy.checkOneVersion(); err != nil {
+			return "", nil, err
+		}
+	}
+	if len(read.comparisons) == 0 {
+		return query, args, checkPlaces(args)
+	}
+	w := &rewriter{query: query, args: args, dialect: dialectOf(stmt)}
+	switch {
+	case len(args) < read.arguments, len(args) > read.arguments && !stmt.DryRun:
+		return "", nil, &Error{Op: "query", Err: fmt.Errorf("%w: it has %d arguments, and placeholders for %d", ErrHandWritten, len(args), read.arguments)}
+	case w.dialect == sqltext.Questions:
+		w.foreign = len(args) - read.arguments
+		w.out = slices.Clone(args[:w.foreign])
+	case len(read.places) > 0: // they are numbered through
+		w.out = slices.Clone(args[:firstArgument(read.places)])
+	}
+	places := read.places
+	for _, c := range read.comparisons {
+		for ; len(places) > 0 && places[0].start < c.start; places = places[1:] {
+			w.placeholder(places[0])
+		}
+		if err := w.comparison(stmt.Context, c); err != nil {
+			return "", nil, err
+		}
+		for len(places) > 0 && places[0].start < c.end {
+			places = places[1:]
+		}
+	}
+	for _, place := range places {
+		w.placeholder(place)
+	}
+	w.text.WriteString(query[w.done:])
+	return w.text.String(), w.out, w.err
+}
+
+// firstArgument returns the lowest index of an argument.
+func firstArgument(places []place) int {
+	first := places[0].arg
+	for _, place := range places {
+		first = min(first, place.arg)
+	}
+	return first
+}
+
+// rewriter writes a statement anew, from left to right.
+type rewriter struct {
+	query   string
+	args    []any
+	dialect sqltext.Dialect
+	foreign int // arguments in front of the statement's own
+	text    strings.Builder
+	out     []any
+	done    int // of query, in bytes
+	err     error
+}
+
+// upTo copies the text in front of a byte.
+func (w *rewriter) upTo(start int) {
+	w.text.WriteString(w.query[w.done:start])
+	w.done = start
+}
+
+// arg returns an argument of the statement.
+func (w *rewriter) arg(i int) any { return w.args[w.foreign+i] }
+
+// bind writes a placeholder for an argument.
+func (w *rewriter) bind(arg any) {
+	w.out = append(w.out, arg)
+	if w.dialect == sqltext.Dollars {
+		w.text.WriteByte('$')
+		w.text.WriteString(strconv.Itoa(len(w.out)))
+	} else {
+		w.text.WriteByte('?')
+	}
+}
+
+// placeholder copies one.
+func (w *rewriter) placeholder(p place) {
+	w.upTo(p.start)
+	arg := w.arg(p.arg)
+	w.err = cmp.Or(w.err, checkPlace(arg))
+	w.bind(arg)
+	w.done = p.end
+}
+
+// comparison writes one with what is stored.
+func (w *rewriter) comparison(ctx context.Context, c comparison) error {
+	w.upTo(c.start)
+	var terms []any
+	for _, operand := range c.operands {
+		if operand < 0 {
+			terms = append(terms, nil)
+			continue
+		}
+		found, err := c.policy.terms(ctx, w.arg(operand))
+		if err != nil {
+			return err
+		}
+		terms = append(terms, found...)
+	}
+	w.text.WriteString(c.column)
+	switch {
+	case len(terms) == 1 && c.negated:
+		w.text.WriteString(" <> ")
+		w.bind(terms[0])
+	case len(terms) == 1:
+		w.text.WriteString(" = ")
+		w.bind(terms[0])
+	default:
+		if c.negated {
+			w.text.WriteString(" NOT")
+		}
+		w.text.WriteString(" IN (")
+		for i, term := range terms {
+			if i > 0 {
+				w.text.WriteByte(',')
+			}
+			w.bind(term)
+		}
+		w.text.WriteByte(')')
+	}
+	w.done = c.end
+	return nil
+}
+
+// compared reads the comparison of an encrypted column, as comparison does, or one
+// with another column that is encrypted alike.
+func (r *resolver) compared(tokens []sqltext.Token, i, before int, policy *policy, inside *scope) (last int, ok bool) {
+	if !policy.searchable() {
+		return 0, false
+	}
+	if operator, _, behind := comparisonOperator(tokens, i+1); operator == "=" && startsCondition(tokens, before) {
+		end := behind
+		for end+2 < len(tokens) && tokens[end].IsName() && tokens[end+1].Is(".") {
+			end += 2
+		}
+		if end < len(tokens) && endsCondition(tokens, end+1) {
+			if table, name, ok := (sqltext.Item{Tokens: tokens[behind : end+1]}).Column(); ok {
+				other := inside.column(table, name).policy
+				if other == nil || !other.searchable() || !policy.sameAs(other) || policy.held != other.held {
+					return 0, false
+				}
+				r.oneVersion = append(r.oneVersion, policy)
+				return end, true
+			}
+		}
+	}
+	return r.comparison(tokens, i, before, policy)
+}
+
+// comparison reads one of a column that token i names, whose name with that of its
+// table is behind token before. It returns the index of the last token of it, or
+// false if it is none that can be rewritten.
+func (r *resolver) comparison(tokens []sqltext.Token, i, before int, policy *policy) (last int, ok bool) {
+	c := comparison{policy: policy, start: tokens[before+1].Start}
+	c.column = r.query[c.start:tokens[i].End]
+	operator, negated, behind := comparisonOperator(tokens, i+1)
+	switch {
+	case operator == "IN":
+		c.negated = negated
+		if c.operands, last, ok = operandList(tokens, behind); !ok {
+			return 0, false
+		}
+	case operator == "=":
+		c.negated = negated
+		if c.operands, last, ok = operand(tokens, behind); !ok {
+			return 0, false
+		}
+	case operator == "" && before >= 2: // value = column
+		end := before + 1
+		start := end - 1
+		for start > 0 && tokens[start-1].Is("=", "<", ">", "!") {
+			start--
+		}
+		operator, negated, behind := comparisonOperator(tokens, start)
+		if operator != "=" || behind != end || start < 1 || tokens[start-1].Arg() < 0 {
+			return 0, false
+		}
+		c.start, c.negated, c.operands, last = tokens[start-1].Start, negated, []int{tokens[start-1].Arg()}, i
+		before = start - 2
+	default:
+		return 0, false
+	}
+	if !startsCondition(tokens, before) || !endsCondition(tokens, last+1) {
+		return 0, false
+	}
+	c.end = tokens[last].End
+	r.comparisons = append(r.comparisons, c)
+	return last, true
+}
+
+// comparisonOperator reads = and IN, or their opposites, and returns the index of
+// the token behind.
+func comparisonOperator(tokens []sqltext.Token, i int) (operator string, negated bool, behind int) {
+	is := func(offset int, words ...string) bool {
+		j := i + offset
+		return j < len(tokens) && tokens[j].Is(words...) && (offset == 0 || tokens[j].Kind != sqltext.Symbol || tokens[j].Start == tokens[j-1].End)
+	}
+	switch {
+	case is(0, "=") && is(1, "="):
+		return "=", false, i + 2
+	case is(0, "=") && !is(1, ">", "<", "~", "-", "+", "*"):
+		return "=", false, i + 1
+	case is(0, "<") && is(1, ">"), is(0, "!") && is(1, "="):
+		return "=", true, i + 2
+	case is(0, "IN"):
+		return "IN", false, i + 1
+	case is(0, "NOT") && is(1, "IN"):
+		return "IN", true, i + 2
+	}
+	return "", false, i
+}
+
+// operand reads an argument or NULL, in parentheses or not, and returns the index
+// of its last token.
+func operand(tokens []sqltext.Token, i int) (operands []int, last int, ok bool) {
+	at := func(j int) sqltext.Token {
+		if j < len(tokens) {
+			return tokens[j]
+		}
+		return sqltext.Token{}
+	}
+	switch {
+	case at(i).Is("("):
+		operands, last, ok = operand(tokens, i+1)
+		return operands, last + 1, ok && at(last+1).Is(")")
+	case at(i).Is("NULL"):
+		return []int{-1}, i, true
+	case at(i).Arg() < 0:
+		return nil, 0, false
+	case at(i + 1).Is("::"):
+		return []int{at(i).Arg()}, i + 2, isPlainCast(tokens[i+2 : min(i+3, len(tokens))])
+	}
+	return []int{at(i).Arg()}, i, true
+}
+
+// operandList reads operands in parentheses.
+func operandList(tokens []sqltext.Token, i int) (operands []int, last int, ok bool) {
+	if i >= len(tokens) || !tokens[i].Is("(") {
+		return nil, 0, false
+	}
+	for {
+		one, end, ok := operand(tokens, i+1)
+		if !ok || end+1 >= len(tokens) {
+			return nil, 0, false
+		}
+		operands = append(operands, one...)
+		switch i = end + 1; {
+		case tokens[i].Is(")"):
+			return operands, i, true
+		case !tokens[i].Is(","):
+			return nil, 0, false
+		}
+	}
+}
+
+// startsCondition reports whether a condition may start behind token i: nothing in
+// front of it binds closer than it does itself.
+func startsCondition(tokens []sqltext.Token, i int) bool {
+	if i < 0 {
+		return true
+	}
+	if !tokens[i].Is("(", ",", "AND", "OR", "NOT", "WHERE", "ON", "WHEN", "HAVING", "SELECT", "BY", "THEN", "ELSE", "CASE", "FILTER") {
+		return false
+	}
+	if tokens[i].Is("AND") { // which may be that of BETWEEN
+		depth := 0
+		for j := i - 1; j >= 0 && depth >= 0; j-- {
+			switch {
+			case tokens[j].Is(")"):
+				depth++
+			case tokens[j].Is("("):
+				depth--
+			case depth == 0 && tokens[j].Is("BETWEEN"):
+				return false
+			case depth == 0 && tokens[j].Is("AND", "OR", "WHERE", "ON", "HAVING", ","):
+				return true
+			}
+		}
+	}
+	return true
+}
+
+// endsCondition reports whether a condition ends in front of token i.
+func endsCondition(tokens []sqltext.Token, i int) bool {
+	return i >= len(tokens) || tokens[i].Is(")", ",", "AND", "OR", "GROUP", "ORDER", "LIMIT", "OFFSET", "HAVING", "WINDOW", "FETCH", "FOR",
+		"THEN", "ELSE", "END", "WHEN", "AS", "WHERE", "DO")
+}
