@@ -36,7 +36,7 @@ var (
 // Error says which value could not be sealed or opened, and why. It never
 // holds the value, plain or encrypted.
 type Error struct {
-	// Op is "seal" or "open".
+	// Op is "seal", "open" or "index".
 	Op string
 	// Table and Column are the logical names that the value is bound to. They
 	// are empty for a value that is bound to no column.

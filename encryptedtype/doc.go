@@ -23,4 +23,7 @@
 // concurrent use as long as nobody scans or unmarshals into one. Compare them
 // with Equal; the operator == does not compile, and reflect.DeepEqual calls
 // two of them different.
+//
+// [BlindIndex] is of another sort: it marks the column by which the plugin
+// searches, and holds nothing.
 package encryptedtype
