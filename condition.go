@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -187,6 +188,7 @@ func (c *conditions) named(qualifier, name string) *policy {
 	if !c.plugin.tables.mayBe(name) {
 		return nil
 	}
+	c.putPool()
 	return c.sources().column(qualifier, name)
 }
 
@@ -277,14 +279,15 @@ func (c *conditions) equality(column any, operator string, value any) (null bool
 		if err == nil {
 			plaintext, err = policy.convert(c.stmt.Context, plaintext)
 		}
-		if err == nil && plaintext == nil {
+		switch {
+		case err == nil && plaintext == nil:
 			return true, nil
+		case !c.plugin.isSearchable(policy):
+			return false, notQueryable(policy, operator)
+		case err != nil && reflect.ValueOf(value).Kind() != reflect.Slice: // of which GORM would make IS NULL
+			return false, &Error{Op: "query", Table: policy.column.Table, Column: policy.column.Column, Err: err}
 		}
 	}
-	if !policy.searchable() {
-		return false, notQueryable(policy, operator)
-	}
-	c.putPool()
 	return false, c.value(value)
 }
 

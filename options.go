@@ -22,6 +22,61 @@ type options struct {
 // knownOptions is what errors list.
 const knownOptions = "deterministic, bind=Field, context=table.column, pad=64"
 
+// indexOptions are those of the encrypt tag of a blind index.
+type indexOptions struct {
+	of            []string // names of fields
+	normalize     []string
+	bits          int
+	slow          bool
+	table, column string // from context=
+}
+
+// parseIndexOptions is parseOptions for a blind index.
+func parseIndexOptions(tag string) (indexOptions, error) {
+	var o indexOptions
+	seen := map[string]bool{}
+	for item := range strings.SplitSeq(tag, ",") {
+		name, value, hasValue := strings.Cut(strings.TrimSpace(item), "=")
+		if seen[name] {
+			return o, fmt.Errorf("the option %s occurs twice; keep one, and join names by +", name)
+		}
+		seen[name] = true
+		switch {
+		case name == "of" && value != "":
+			o.of = strings.Split(value, "+")
+		case name == "normalize" && value != "":
+			o.normalize = strings.Split(value, "+")
+		case name == "bits":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < ciphertext.MinBits || n > 127 {
+				return o, fmt.Errorf("bits=%s cannot be; write a number from %d to 127, or leave it out for a whole index", value, ciphertext.MinBits)
+			}
+			o.bits = n
+		case name == "slow" && !hasValue:
+			o.slow = true
+		case name == "context":
+			var err error
+			if o.table, o.column, err = parseContext(value); err != nil {
+				return o, err
+			}
+		default:
+			return o, fmt.Errorf("the option %q of a blind index is not known; known are of=Field, normalize=email, bits=24, slow, context=table.column", item)
+		}
+	}
+	if o.of == nil {
+		return o, fmt.Errorf("it is a blind index and does not say of what; add of=Field")
+	}
+	return o, nil
+}
+
+func parseContext(value string) (table, column string, err error) {
+	dot := strings.LastIndexByte(value, '.')
+	if dot <= 0 || dot == len(value)-1 {
+		return "", "", fmt.Errorf("context=%s is not a table and a column; write context=table.column", value)
+	}
+	return value[:dot], value[dot+1:], nil
+}
+
 // parseOptions reads an encrypt tag. Options are separated by commas, and so
 // are the fields of bind=, which start with a capital letter as no option
 // does. Its errors have the form "problem; fix".
@@ -46,11 +101,10 @@ func parseOptions(tag string) (options, error) {
 		case name == "bind" && value != "":
 			o.bind = append(o.bind, value)
 		case name == "context":
-			dot := strings.LastIndexByte(value, '.')
-			if dot <= 0 || dot == len(value)-1 {
-				return o, fmt.Errorf("context=%s is not a table and a column; write context=table.column", value)
+			var err error
+			if o.table, o.column, err = parseContext(value); err != nil {
+				return o, err
 			}
-			o.table, o.column = value[:dot], value[dot+1:]
 		case name == "pad":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 2 || n > ciphertext.MaxPad {

@@ -13,8 +13,9 @@ import (
 
 // origin is the column of a table that a column of a result comes from.
 type origin struct {
-	// policy is that of an encrypted column.
+	// policy is that of an encrypted column, index that of a blind index.
 	policy *policy
+	index  *index
 	// table is what the statement calls the table, column the name there; both
 	// are folded, and empty for an expression.
 	table, column string
@@ -49,8 +50,8 @@ func (s *resultSource) column(name string) (from origin, ok bool) {
 	case s.unknown:
 		return origin{unknown: true}, true
 	case s.derived == nil:
-		policy := s.models.column(name)
-		return origin{policy: policy, table: s.name, column: name}, policy != nil || s.models.have(name) || s.known.have(name)
+		from := origin{policy: s.models.column(name), index: s.models.index(name), table: s.name, column: name}
+		return from, from.policy != nil || from.index != nil || s.models.have(name) || s.known.have(name)
 	}
 	for _, column := range s.derived {
 		if column.star != nil {
@@ -260,6 +261,15 @@ func (s *scope) row(table, name string) *resultSource {
 		return nil
 	}
 	if source := s.named(name); source != nil && source.encrypted() {
+		return source
+	}
+	return nil
+}
+
+// source returns the table that a column comes from, nil for those of statements in
+// place of one.
+func (s *scope) source(from origin) *resultSource {
+	if source := s.named(from.table); source != nil && source.derived == nil && !source.unknown {
 		return source
 	}
 	return nil

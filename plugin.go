@@ -32,6 +32,11 @@ type Config struct {
 	// Algorithm seals the columns that are not deterministic. Zero means
 	// XChaCha20-Poly1305, or AES-256-GCM when Go runs in FIPS 140-3 mode.
 	Algorithm ciphertext.Algorithm
+	// Normalizations are functions for normalize= in the tags of blind indexes, by
+	// name, beside those of [ciphertext.Normalization] or in their place. They
+	// must be safe for concurrent use and always give one result for one text:
+	// a change makes values that are stored unfindable.
+	Normalizations map[string]func(string) string
 }
 
 // Plugin is the GORM plugin. Each *gorm.DB needs one of its own. It is safe
@@ -358,7 +363,7 @@ func (p *Plugin) readModel(s *schema.Schema) (*modelPolicy, error) {
 	if m := p.known(s); m != nil {
 		return m, nil
 	}
-	m, err := parseModel(s, p.cipher)
+	m, err := p.parseModel(s)
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,7 @@ type modelPolicy struct {
 	columns map[string]*policy
 	// byField are the same by the field's own name in its struct.
 	byField map[*schema.Field]*policy
+	indexes []*index
 	// bound are the policies that are bound to a column, by its folded name.
 	bound map[string][]*policy
 	// plain is the count of tables.changes at which the model's table was found to
@@ -80,7 +81,7 @@ func isMarked(field *schema.Field) bool {
 
 // parseModel reads the tags of a model. It returns a *ModelError for the first
 // field that cannot be encrypted as it is declared.
-func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, error) {
+func (p *Plugin) parseModel(s *schema.Schema) (*modelPolicy, error) {
 	m := &modelPolicy{
 		schema:  s,
 		columns: map[string]*policy{},
@@ -88,6 +89,9 @@ func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, erro
 		bound:   map[string][]*policy{},
 	}
 	for _, field := range s.Fields {
+		if isBlindIndex(field) {
+			continue
+		}
 		if !isMarked(field) {
 			if err := checkUnmarked(field); err != nil {
 				return nil, err
@@ -108,14 +112,22 @@ func parseModel(s *schema.Schema, cipher *ciphertext.Cipher) (*modelPolicy, erro
 			return nil, modelError(field, "its model has no table name, which its values would be bound to",
 				"name the type, or give it a method TableName")
 		}
-		p, err := parsePolicy(field, cipher)
+		policy, err := parsePolicy(field, p.cipher)
 		if err != nil {
 			return nil, err
 		}
-		m.byField[field] = p
-		m.columns[fold(field.DBName)] = p
-		for _, bound := range p.bind {
-			m.bound[fold(bound.DBName)] = append(m.bound[fold(bound.DBName)], p)
+		m.byField[field] = policy
+		m.columns[fold(field.DBName)] = policy
+		for _, bound := range policy.bind {
+			m.bound[fold(bound.DBName)] = append(m.bound[fold(bound.DBName)], policy)
+		}
+	}
+	for _, field := range s.Fields {
+		if !isBlindIndex(field) || field.DBName == "" {
+			continue
+		}
+		if err := p.parseIndex(field, m); err != nil {
+			return nil, err
 		}
 	}
 	for field, p := range m.byField {

@@ -1,6 +1,7 @@
 package gormcrypt
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func (p *Plugin) handWritten(stmt *gorm.Statement, query string, vars []any) (st
 }
 
 // sealPlaced returns the arguments of a statement, with those sealed that go into
-// encrypted columns.
+// encrypted columns, and with the terms of blind indexes.
 func (p *Plugin) sealPlaced(stmt *gorm.Statement, read *readStatement, vars []any) ([]any, error) {
 	uses, compared := map[int]int{}, map[int]bool{}
 	for _, place := range read.places {
@@ -96,35 +97,59 @@ func (p *Plugin) sealPlaced(stmt *gorm.Statement, read *readStatement, vars []an
 				}
 			}
 			if uses[i] == 0 && len(read.placements) > 0 {
-				return nil, handWrittenError(anyPlace(read.placements), fmt.Sprintf("no placeholder stands for argument %d", i+1))
+				return nil, anyPlace(read.placements).fail(fmt.Sprintf("no placeholder stands for argument %d", i+1))
 			}
 			continue
 		}
-		policy := places[0].policy
+		place := places[0]
 		for _, other := range places[1:] {
-			if !other.policy.sameAs(policy) {
-				return nil, handWrittenError(policy, "one argument goes into two encrypted columns")
+			if place.index != other.index || place.policy == nil || !other.policy.sameAs(place.policy) {
+				return nil, place.fail("one argument goes into two encrypted columns")
 			}
 		}
 		if uses[i] != len(places) {
-			return nil, handWrittenError(policy, "an argument that goes into it is used elsewhere too")
+			return nil, place.fail("an argument that goes into it is used elsewhere too")
 		}
 		var err error
-		if sealed[i], err = policy.seal(stmt.Context, value, &handWrittenRow{places[0].row, vars}); err != nil {
+		if sealed[i], err = place.seal(stmt.Context, value, vars); err != nil {
 			return nil, err
 		}
 	}
 	for i, places := range read.placements {
 		if i >= len(vars) {
-			return nil, handWrittenError(places[0].policy, "there are fewer arguments than placeholders")
+			return nil, places[0].fail("there are fewer arguments than placeholders")
 		}
 	}
 	return sealed, nil
 }
 
-func anyPlace(placements map[int][]placement) *policy {
+// seal returns what is stored for an argument.
+func (p *placement) seal(ctx context.Context, value any, vars []any) (any, error) {
+	if p.index == nil {
+		return p.policy.seal(ctx, value, &handWrittenRow{p.row, vars})
+	}
+	if err := p.index.checkUnset(value); err != nil {
+		return nil, err
+	}
+	values := make([]any, len(p.index.of))
+	for i, policy := range p.index.of {
+		if tokens := p.row.tokens(policy.field.DBName); len(tokens) > 0 && tokens[0].Arg() >= 0 {
+			values[i] = vars[tokens[0].Arg()]
+		}
+	}
+	return p.index.term(ctx, values)
+}
+
+func (p *placement) fail(reason string) error {
+	if p.index != nil {
+		return p.index.fail(fmt.Errorf("%w (%s)", ErrHandWritten, reason))
+	}
+	return handWrittenError(p.policy, reason)
+}
+
+func anyPlace(placements map[int][]placement) *placement {
 	for _, places := range placements {
-		return places[0].policy
+		return &places[0]
 	}
 	return nil
 }

@@ -27,7 +27,13 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, expr clause.Expression) clause
 	}
 	var policies []*policy
 	encrypted := false
-	if models := p.target(stmt); len(models) > 0 {
+	models := p.target(stmt)
+	plain := values
+	values, err := models.indexRows(stmt.Context, values)
+	if p.refuse(stmt, err) {
+		return clause.Values{Columns: plain.Columns[:1], Values: [][]any{{refused{err}}}}
+	}
+	if len(models) > 0 {
 		policies = make([]*policy, len(values.Columns))
 		for i, column := range values.Columns {
 			policies[i] = models.column(column.Name)
@@ -133,7 +139,10 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, expr clause.Expression) cl
 // will be logged.
 func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, same func(clause.Assignment) bool, seal func(*policy, clause.Assignment) (any, error)) (clause.Set, bool) {
 	models := p.target(stmt)
-	failure := p.checkPlainSet(stmt, models, set)
+	set, failure := models.indexSet(stmt.Context, set)
+	if failure == nil {
+		failure = p.checkPlainSet(stmt, models, set)
+	}
 	if failure == nil {
 		failure = models.checkBoundTogether(set, same)
 	}

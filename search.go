@@ -11,6 +11,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/sqltext"
 )
 
@@ -21,12 +22,16 @@ import (
 
 // comparison is one of an encrypted column with arguments, in a statement's text.
 type comparison struct {
+	// policy is that of a deterministic column, index one by which others are
+	// searched.
 	policy *policy
-	// start and end are where it is in the text, in bytes, and column is its part
-	// that names the column, with that of its table.
+	index  *index
+	// start and end are where it is in the text, in bytes, and column is what it
+	// names in front, with its table.
 	start, end int
 	column     string
 	negated    bool
+	list       bool // behind IN
 	// operands are the indexes of arguments, or -1 for NULL.
 	operands []int
 }
@@ -46,11 +51,13 @@ func (t searchTerm) Format(f fmt.State, verb rune) { Sealed{stored: t.stored}.Fo
 // searchable reports whether the database can tell equal values of the column.
 func (p *policy) searchable() bool { return p.column.Deterministic && len(p.bind) == 0 }
 
-// terms returns what may be stored for a value: nil for NULL.
-func (p *policy) terms(ctx context.Context, value any) ([]any, error) {
-	if term, ok := value.(searchTerm); ok {
-		return []any{term}, nil
-	}
+// isSearchable reports whether equal values of a column can be found.
+func (p *Plugin) isSearchable(policy *policy) bool {
+	return policy.searchable() || p.tables.named(policy.field.Schema.Table).searchIndex(policy.field.DBName) != nil
+}
+
+// searched returns the Go value that is searched, nil for NULL.
+func (p *policy) searched(ctx context.Context, value any) (any, error) {
 	if _, ok := asSealed(value); ok {
 		return nil, p.queryError("a ciphertext in a condition would find nothing; compare with the value itself")
 	}
@@ -60,6 +67,42 @@ func (p *policy) terms(ctx context.Context, value any) ([]any, error) {
 	}
 	if err != nil {
 		return nil, &Error{Op: "query", Table: p.column.Table, Column: p.column.Column, Err: err}
+	}
+	return plaintext, nil
+}
+
+// searched returns what may be stored in the index for values of its fields: nil
+// for NULL.
+func (x *index) searched(ctx context.Context, values []any) ([]any, error) {
+	if term, ok := values[0].(searchTerm); ok && len(values) == 1 {
+		return []any{term}, nil
+	}
+	plaintexts := make([]any, len(values))
+	for i, value := range values {
+		var err error
+		if plaintexts[i], err = x.of[i].searched(ctx, value); err != nil {
+			return nil, err
+		}
+	}
+	found, err := x.Terms(plaintexts...)
+	if ciphertext.IsNull(err) {
+		return []any{nil}, nil
+	}
+	terms := make([]any, len(found))
+	for i, term := range found {
+		terms[i] = searchTerm{term}
+	}
+	return terms, err
+}
+
+// terms returns what may be stored for a value: nil for NULL.
+func (p *policy) terms(ctx context.Context, value any) ([]any, error) {
+	if term, ok := value.(searchTerm); ok {
+		return []any{term}, nil
+	}
+	plaintext, err := p.searched(ctx, value)
+	if err != nil {
+		return nil, err
 	}
 	if plaintext == nil {
 		return []any{nil}, nil
@@ -183,20 +226,50 @@ func (w *rewriter) placeholder(p place) {
 	w.done = p.end
 }
 
+// terms returns what a comparison is to be made with.
+func (w *rewriter) terms(ctx context.Context, c comparison) ([]any, error) {
+	values := make([]any, len(c.operands))
+	for i, operand := range c.operands {
+		if operand >= 0 {
+			values[i] = w.arg(operand)
+		}
+	}
+	if c.index != nil && len(c.index.of) > 1 {
+		isTerm := func(value any) bool { _, ok := value.(searchTerm); return ok }
+		switch {
+		case !slices.ContainsFunc(values, func(value any) bool { return !isTerm(value) }):
+			return values, nil
+		case c.list || len(values) != len(c.index.of):
+			return nil, c.index.notComputable()
+		}
+		return c.index.searched(ctx, values)
+	}
+	var terms []any
+	for _, value := range values {
+		var found []any
+		var err error
+		switch {
+		case value == nil:
+			found = []any{nil}
+		case c.index != nil:
+			found, err = c.index.searched(ctx, []any{value})
+		default:
+			found, err = c.policy.terms(ctx, value)
+		}
+		if err != nil {
+			return nil, err
+		}
+		terms = append(terms, found...)
+	}
+	return terms, nil
+}
+
 // comparison writes one with what is stored.
 func (w *rewriter) comparison(ctx context.Context, c comparison) error {
 	w.upTo(c.start)
-	var terms []any
-	for _, operand := range c.operands {
-		if operand < 0 {
-			terms = append(terms, nil)
-			continue
-		}
-		found, err := c.policy.terms(ctx, w.arg(operand))
-		if err != nil {
-			return err
-		}
-		terms = append(terms, found...)
+	terms, err := w.terms(ctx, c)
+	if err != nil {
+		return err
 	}
 	w.text.WriteString(c.column)
 	switch {
@@ -223,42 +296,88 @@ func (w *rewriter) comparison(ctx context.Context, c comparison) error {
 	return nil
 }
 
-// compared reads the comparison of an encrypted column, as comparison does, or one
-// with another column that is encrypted alike.
-func (r *resolver) compared(tokens []sqltext.Token, i, before int, policy *policy, inside *scope) (last int, ok bool) {
-	if !policy.searchable() {
+// compared reads the comparison of an encrypted column, or of a blind index, that
+// token i names; its name with that of its table is behind token before. It
+// returns the index of the last token of it, or false if it is none that the
+// database can make.
+func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, inside *scope) (last int, ok bool) {
+	c := comparison{policy: from.policy, index: from.index, start: tokens[before+1].Start}
+	table := strings.TrimSuffix(r.query[c.start:tokens[i].Start], ".")
+	column := tokens[i].Text
+	switch source := inside.source(from); {
+	case from.index != nil:
+	case from.policy.searchable():
+		if last, ok := r.comparedColumn(tokens, i, before, from, inside); ok {
+			return last, true
+		}
+	case source == nil:
 		return 0, false
-	}
-	if operator, _, behind := comparisonOperator(tokens, i+1); operator == "=" && startsCondition(tokens, before) {
-		end := behind
-		for end+2 < len(tokens) && tokens[end].IsName() && tokens[end+1].Is(".") {
-			end += 2
+	default:
+		if c.index = source.models.searchIndex(column); c.index == nil {
+			return 0, false
 		}
-		if end < len(tokens) && endsCondition(tokens, end+1) {
-			if table, name, ok := (sqltext.Item{Tokens: tokens[behind : end+1]}).Column(); ok {
-				other := inside.column(table, name).policy
-				if other == nil || !other.searchable() || !policy.sameAs(other) || policy.held != other.held {
-					return 0, false
-				}
-				r.oneVersion = append(r.oneVersion, policy)
-				return end, true
-			}
-		}
+		column = c.index.field.DBName
 	}
-	return r.comparison(tokens, i, before, policy)
+	if c.column = quoteLike(r.query[tokens[i].Start:tokens[i].End], column); table != "" {
+		c.column = table + "." + c.column
+	}
+	return r.comparison(tokens, i, before, c)
 }
 
-// comparison reads one of a column that token i names, whose name with that of its
-// table is behind token before. It returns the index of the last token of it, or
-// false if it is none that can be rewritten.
-func (r *resolver) comparison(tokens []sqltext.Token, i, before int, policy *policy) (last int, ok bool) {
-	c := comparison{policy: policy, start: tokens[before+1].Start}
-	c.column = r.query[c.start:tokens[i].End]
+// quoteLike returns a name as SQL, in the quotes of another.
+func quoteLike(other, name string) string {
+	switch q := other[:1]; {
+	case q == "[":
+		return "[" + name + "]"
+	case q == `"` || q == "`":
+		return q + name + q
+	case !isFolded(name):
+		return `"` + name + `"`
+	}
+	return name
+}
+
+// comparedColumn reads a comparison with another column that is encrypted alike.
+func (r *resolver) comparedColumn(tokens []sqltext.Token, i, before int, from origin, inside *scope) (last int, ok bool) {
+	operator, _, behind := comparisonOperator(tokens, i+1)
+	if operator != "=" || !startsCondition(tokens, before) {
+		return 0, false
+	}
+	end := behind
+	for end+2 < len(tokens) && tokens[end].IsName() && tokens[end+1].Is(".") {
+		end += 2
+	}
+	if end >= len(tokens) || !endsCondition(tokens, end+1) {
+		return 0, false
+	}
+	table, name, ok := sqltext.Item{Tokens: tokens[behind : end+1]}.Column()
+	if !ok {
+		return 0, false
+	}
+	other := inside.column(table, name).policy
+	if other == nil || !other.searchable() || !from.policy.sameAs(other) || from.policy.held != other.held {
+		return 0, false
+	}
+	r.oneVersion = append(r.oneVersion, from.policy)
+	return end, true
+}
+
+// comparison reads what the column is compared with, and takes the comparison
+// down.
+func (r *resolver) comparison(tokens []sqltext.Token, i, before int, c comparison) (last int, ok bool) {
 	operator, negated, behind := comparisonOperator(tokens, i+1)
 	switch {
 	case operator == "IN":
+		c.negated, c.list = negated, true
+		if c.operands, last, ok = operandList(tokens, behind); !ok {
+			return 0, false
+		}
+	case operator == "=" && c.index != nil && len(c.index.of) > 1:
 		c.negated = negated
 		if c.operands, last, ok = operandList(tokens, behind); !ok {
+			c.operands, last, ok = operand(tokens, behind)
+		}
+		if !ok {
 			return 0, false
 		}
 	case operator == "=":

@@ -168,6 +168,9 @@ func (t *tables) add(m *modelPolicy) error {
 	for column := range m.columns {
 		names.columns[column] = true
 	}
+	for _, x := range m.indexes {
+		names.columns[fold(x.field.DBName)] = true
+	}
 	names.tables[fold(name)] = true
 	t.names.Store(&names)
 	if t.byName == nil {

@@ -17,6 +17,7 @@ import (
 // placement is a placeholder whose argument goes into an encrypted column.
 type placement struct {
 	policy *policy
+	index  *index // or a blind index
 	row    *rowOutline
 }
 
@@ -297,14 +298,16 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []r
 			r.oneVersion = append(r.oneVersion, from.policy)
 			continue
 		}
-		if from.policy != nil && list == "" {
-			if last, ok := r.compared(tokens, i, before, from.policy, inside); ok {
+		if (from.policy != nil || from.index != nil) && list == "" {
+			if last, ok := r.compared(tokens, i, before, from, inside); ok {
 				i = last
 				continue
 			}
 		}
 		switch {
-		case isNullTest(tokens, i, before) && (from.policy != nil || from.unknown):
+		case isNullTest(tokens, i, before) && (from.policy != nil || from.index != nil || from.unknown):
+		case from.index != nil:
+			return true, from.index.notComputable()
 		case from.policy != nil:
 			return true, notComputable(from.policy, list)
 		case from.unknown:
@@ -392,6 +395,9 @@ func (r *resolver) insert(s *sqltext.Statement, inside *scope) error {
 		if s.Columns != nil && len(cells) != len(s.Columns) {
 			return &Error{Op: "seal", Table: s.Table.Name, Err: fmt.Errorf("%w (a row has another number of values than there are columns)", ErrHandWritten)}
 		}
+		if err := r.indexed(models, row, true); err != nil {
+			return err
+		}
 		for i, cell := range cells {
 			var policy *policy
 			if s.Columns != nil {
@@ -449,6 +455,9 @@ func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
 	if err := models.checkBoundTogether(together, same); err != nil {
 		return err
 	}
+	if err := r.indexed(models, row, false); err != nil {
+		return err
+	}
 	for _, assignment := range s.Set {
 		policy := models.column(assignment.Column)
 		var err error
@@ -459,6 +468,40 @@ func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// indexed reads what a row writes to blind indexes. Each must be written with its
+// fields, and not without them; an INSERT leaves NULL in those that it does not
+// name.
+func (r *resolver) indexed(models modelPolicies, row *rowOutline, inserted bool) error {
+	for _, x := range models.indexes() {
+		own, written, missing, excluded := row.tokens(x.field.DBName), "", "", 0
+		for _, policy := range x.of {
+			switch value := row.tokens(policy.field.DBName); {
+			case value == nil:
+				missing = policy.field.DBName
+			case isExcludedName(value, policy.field.DBName):
+				excluded++
+				fallthrough
+			default:
+				written = policy.field.DBName
+			}
+		}
+		switch {
+		case written == "" && own == nil:
+		case written == "" || own == nil || missing != "" && !inserted:
+			return x.fail(fmt.Errorf("%w (the blind index %s and all that it is of are written together: give it as a placeholder, with encryptedtype.BlindIndex{} for its value)", ErrHandWritten, x.field.DBName))
+		case excluded == len(x.of) && isExcludedName(own, x.field.DBName):
+		case excluded > 0 || len(own) != 1 || own[0].Arg() < 0:
+			return x.fail(fmt.Errorf("%w (the blind index %s is not a placeholder)", ErrHandWritten, x.field.DBName))
+		default:
+			if r.placements == nil {
+				r.placements = map[int][]placement{}
+			}
+			r.placements[own[0].Arg()] = append(r.placements[own[0].Arg()], placement{index: x, row: row})
 		}
 	}
 	return nil
@@ -501,7 +544,7 @@ func (r *resolver) value(policy *policy, value []sqltext.Token, row *rowOutline,
 		if r.placements == nil {
 			r.placements = map[int][]placement{}
 		}
-		r.placements[i] = append(r.placements[i], placement{policy, row})
+		r.placements[i] = append(r.placements[i], placement{policy: policy, row: row})
 		return nil
 	}
 	return policy.fail(ErrExpression)
