@@ -23,3 +23,12 @@ func TestSealAndOpenAllocateAtMostTwice(t *testing.T) {
 		t.Errorf("Open allocates %v times", n)
 	}
 }
+
+// One is the term, the other the string in its any.
+func TestTermAllocatesAtMostTwice(t *testing.T) {
+	index := newIndex(t, newCipher(t, newRing(t)), ciphertext.IndexConfig{})
+	value, made := strings.Repeat("x", 16), ""
+	if n := testing.AllocsPerRun(1000, func() { made, _ = index.Term(value) }); n > 2 || made == "" {
+		t.Errorf("Term allocates %v times", n)
+	}
+}

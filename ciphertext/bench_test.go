@@ -1,7 +1,9 @@
 package ciphertext_test
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -13,10 +15,10 @@ import (
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 )
 
-// The benchmarks measure sealing and opening a string of 64 bytes against the
-// bare work: one call of the same AEAD with a random nonce, on as many bytes
-// and associated data, and base64 of the same length. Both alternate within
-// one run, and "x-floor" is the ratio of their medians.
+// BenchmarkSeal and BenchmarkOpen measure sealing and opening a string of 64
+// bytes against the bare work: one call of the same AEAD with a random nonce, on
+// as many bytes and associated data, and base64 of the same length. Both
+// alternate within one run, and "x-floor" is the ratio of their medians.
 
 const plaintextLen = 64
 
@@ -78,6 +80,40 @@ func BenchmarkOpen(b *testing.B) {
 	})
 	if len(opened) != len(bare) {
 		b.Errorf("opened %d bytes, the bare work %d", len(opened), len(bare))
+	}
+}
+
+// BenchmarkTerm measures the term of an address against the bare work: one
+// HMAC-SHA-256 of as many bytes under a key that is kept, and base64.
+func BenchmarkTerm(b *testing.B) {
+	const address = "ada@example.org"
+	index := newIndex(b, newCipher(b, newRing(b)), ciphertext.IndexConfig{})
+	var made string
+
+	mac := hmac.New(sha256.New, make([]byte, 32))
+	message, sum := make([]byte, 4+4+1+len(address)), make([]byte, 0, sha256.Size)
+	bare := ""
+	compare(b, func() {
+		made, _ = index.Term(address)
+	}, func() {
+		mac.Reset()
+		mac.Write(message)
+		sum = mac.Sum(sum[:0])
+		bare = base64.RawURLEncoding.EncodeToString(sum[:16])
+	})
+	if len(made) != len("i1:")+len(bare) {
+		b.Errorf("the term is %q, the bare work %q", made, bare)
+	}
+}
+
+// BenchmarkSlowTerm is nearly all Argon2id.
+func BenchmarkSlowTerm(b *testing.B) {
+	index := newIndex(b, newCipher(b, newRing(b)), ciphertext.IndexConfig{Slow: true})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := index.Term("4242"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

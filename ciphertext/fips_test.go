@@ -11,8 +11,8 @@ import (
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 )
 
-// In FIPS 140-3 mode only AES-256-GCM seals. Values that were sealed otherwise
-// before still open, unless the mode is enforced.
+// In FIPS 140-3 mode only AES-256-GCM seals, and no index is slow. Values that
+// were sealed otherwise before still open, unless the mode is enforced.
 func TestFIPSMode(t *testing.T) {
 	t.Parallel()
 	if !fips140.Enabled() {
@@ -42,6 +42,14 @@ func TestFIPSMode(t *testing.T) {
 	place.Deterministic = true
 	if _, err := cipher.Column(place); !errors.Is(err, ciphertext.ErrUnsupported) {
 		t.Errorf("a deterministic column: %v", err)
+	}
+	indexConfig := ciphertext.IndexConfig{Table: "customers", Column: "email_index"}
+	if want := v.Terms[0]; want.Name != "string" || term(t, newIndex(t, cipher, indexConfig), "ada@example.org") != want.Terms[0] {
+		t.Error("another term than without the mode")
+	}
+	indexConfig.Slow = true
+	if _, err := cipher.Index(indexConfig); !errors.Is(err, ciphertext.ErrUnsupported) {
+		t.Errorf("a slow index: %v", err)
 	}
 	for _, vec := range v.Good {
 		if vec.Table != place.Table || len(vec.Bound) > 0 {

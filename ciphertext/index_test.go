@@ -55,6 +55,8 @@ func TestTermEquality(t *testing.T) {
 		{{noon.Add(1)}},
 		{{false}}, {{true}}, {{""}}, {{"", ""}}, {{[]byte{}}},
 		{{"ab", "c"}}, {{"a", "bc"}}, {{"abc"}}, {{"c", "ab"}}, {{"ab", "c", ""}},
+		// Values that hold what stands between values.
+		{{"a\x01b", "c"}}, {{"a", "b\x01c"}}, {{"a\x00\x00\x00\x00\x01b", "c"}}, {{"a", "b\x00\x00\x00\x00\x01c"}},
 		{{"a", 1}}, {{"a", uint(1)}}, {{1, "a"}},
 		{{map[string]int{"a": 1, "b": 2}}, {map[string]any{"b": 2, "a": 1}}},
 	}

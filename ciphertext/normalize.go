@@ -51,29 +51,19 @@ func lower(s string) string {
 	return norm.NFC.String(strings.ToLower(norm.NFC.String(s)))
 }
 
+// digits knows the value of a digit by its place: Unicode has digits in runs of
+// ten, from zero to nine, and whole runs side by side.
 func digits(s string) string {
 	return strings.Map(func(r rune) rune {
-		if '0' <= r && r <= '9' {
-			return r
+		if !unicode.IsDigit(r) {
+			return -1
 		}
-		return digit(r)
+		first := r
+		for unicode.IsDigit(first - 1) {
+			first--
+		}
+		return '0' + (r-first)%10
 	}, s)
-}
-
-// digit returns the ASCII form of a decimal digit, or -1. Digits are assigned
-// in runs of ten, from zero to nine, and the ranges of the table are such runs.
-func digit(r rune) rune {
-	for _, runs := range unicode.Nd.R16 {
-		if rune(runs.Lo) <= r && r <= rune(runs.Hi) {
-			return '0' + (r-rune(runs.Lo))%10
-		}
-	}
-	for _, runs := range unicode.Nd.R32 {
-		if rune(runs.Lo) <= r && r <= rune(runs.Hi) {
-			return '0' + (r-rune(runs.Lo))%10
-		}
-	}
-	return -1
 }
 
 func last4(s string) string {

@@ -39,6 +39,10 @@ type vectors struct {
 	Checks  map[string]string `json:"check_values"`
 	Good    []vector          `json:"good"`
 	Bad     []vector          `json:"bad"`
+	// Terms are of blind indexes. BadTerms are not terms, or none that this
+	// version of the format has, with the class of error that each gives.
+	Terms    []termVector      `json:"terms"`
+	BadTerms map[string]string `json:"bad_terms"`
 }
 
 type vector struct {
@@ -246,7 +250,7 @@ func describe(t testing.TB, v any) (kind, value string) {
 func makeVectors(t *testing.T) vectors {
 	cryptotest.SetGlobalRandom(t, 1)
 	v := vectors{
-		Comment: "Values to check a decoder of docs/format.md with. Made by `go test ./ciphertext -run TestSealMakesTheVectors -update`.",
+		Comment: "Values and terms to check another implementation of docs/format.md with. Made by `go test ./ciphertext -run TestSealMakesTheVectors -update`.",
 		Keys: map[string]string{
 			"1":           strings.Repeat("01", 32),
 			"2":           "",
@@ -436,6 +440,7 @@ func makeVectors(t *testing.T) vectors {
 		Table: "customers", Column: "phone", StoredHex: inBinary.StoredHex}
 	v.Bad = append(v.Bad, moved)
 
+	v.Terms, v.BadTerms = makeTermVectors(t, xchacha), badTerms()
 	return v
 }
 

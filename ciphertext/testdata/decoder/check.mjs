@@ -1,8 +1,9 @@
-// Checks the decoder with the vectors: node check.mjs [vectors.json]
+// Checks the decoder and the terms with the vectors: node check.mjs [vectors.json]
 
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { checkValue, decode } from './decode.mjs'
+import { hasArgon2id, parseTerm, stretched, term } from './terms.mjs'
 
 const path = process.argv[2] ?? new URL('../vectors.json', import.meta.url)
 const vectors = JSON.parse(readFileSync(path, 'utf8'))
@@ -51,26 +52,59 @@ function outcome({ stored, stored_hex, table, column, bound = [] }) {
   }
 }
 
+/** A value of a term's vector, as decode() returns values. */
+function read({ kind, value = '' }) {
+  switch (kind) {
+    case 'bytes':
+      return { kind, value: unhex(value) }
+    case 'int':
+    case 'uint':
+      return { kind, value: BigInt(value) }
+    case 'float':
+      return { kind, value: unhex(value).readDoubleBE() }
+    case 'bool':
+      return { kind, value: value === 'true' }
+    case 'time': { // in UTC
+      const [, whole, fraction = ''] = /^(.*?)(?:\.([0-9]+))?Z$/.exec(value)
+      return { kind, value: { seconds: BigInt(Date.parse(whole + 'Z') / 1000), nanoseconds: Number(fraction.padEnd(9, '0')) } }
+    }
+    default:
+      return { kind, value }
+  }
+}
+
 let passed = 0
 let failed = 0
-for (const [version, want] of Object.entries(vectors.check_values)) {
-  const got = checkValue(keys[version])
+function check(name, got, want) {
   if (got === want) {
     passed++
   } else {
     failed++
-    console.log(`FAIL check value of ${version}: got ${got}, want ${want}`)
+    console.log(`FAIL ${name}: got ${got}, want ${want}`)
   }
+}
+
+for (const [version, want] of Object.entries(vectors.check_values)) {
+  check(`check value of ${version}`, checkValue(keys[version]), want)
 }
 for (const vector of [...vectors.good, ...vectors.bad]) {
   const want = vector.error === undefined ? `${vector.kind} ${vector.value ?? ''}` : `error ${vector.error}`
-  const got = outcome(vector)
-  if (got === want) {
-    passed++
-  } else {
-    failed++
-    console.log(`FAIL ${vector.name}: got ${got}, want ${want}`)
-  }
+  check(vector.name, outcome(vector), want)
+}
+for (const vector of vectors.terms) {
+  const values = vector.values.map(read)
+  vector.terms.forEach((want, i) => {
+    const version = want.slice(0, want.indexOf(':'))
+    const known = vector.stretched && unhex(vector.stretched[i])
+    check(`term: ${vector.name}`, term(version, keys[version], vector, values, known), want)
+    check(`parsed term: ${vector.name}`, JSON.stringify(parseTerm(want)), JSON.stringify({ version, slow: vector.slow === true }))
+    if (vector.slow && hasArgon2id) {
+      check(`Argon2id: ${vector.name}`, stretched(keys[version], vector, values).toString('hex'), vector.stretched[i])
+    }
+  })
+}
+for (const [text, want] of Object.entries(vectors.bad_terms)) {
+  check(`bad term ${JSON.stringify(text)}`, parseTerm(text).error, want)
 }
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0

@@ -72,7 +72,7 @@ export function checkValue(secret) {
 }
 
 /** LP(x): the length of x as 4 bytes, then x. */
-function LP(x) {
+export function LP(x) {
   x = Buffer.from(x)
   const length = Buffer.alloc(4)
   length.writeUInt32BE(x.length)
