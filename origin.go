@@ -100,6 +100,10 @@ type resolver struct {
 	// comparisons and oneVersion are those of readStatement.
 	comparisons []comparison
 	oneVersion  []*policy
+	filters     []filter
+	window      window
+	// refused is the error of a comparison by an index that cannot be made here.
+	refused error
 }
 
 // scope is what names mean in a statement, or in one inside of it.
@@ -109,6 +113,8 @@ type scope struct {
 	// aliases are what a select list calls encrypted columns.
 	aliases map[string]origin
 	outer   *scope
+	// top is the statement, if it is not inside of another.
+	top *sqltext.Statement
 }
 
 func (r *resolver) models(table string) modelPolicies {

@@ -23,6 +23,8 @@ type openingPool struct {
 	stmt   *gorm.Statement
 	// writes says that the destination is what the program writes.
 	writes bool
+	// reads says that the result is scanned by GORM.
+	reads bool
 	// closed says that results are not opened: those of Row and Rows.
 	closed bool
 	// alone says that no gate looks at what GORM builds: the statement is read
@@ -30,6 +32,8 @@ type openingPool struct {
 	alone bool
 	// joined are the relations in the result.
 	joined []*joinedRelation
+	// selection is what is left to do with its rows.
+	selection *selection
 }
 
 // enterQuery is all that is done before a query that GORM builds or was given: an
@@ -196,6 +200,8 @@ func (o *openingPool) prepare(query string, args []any) (*readStatement, string,
 	case err != nil:
 	case o.alone:
 		query, args, err = p.handWritten(o.stmt, query, args)
+	case o.reads:
+		query, args, o.selection, err = p.rewriteFiltered(o.stmt, read, query, args)
 	default:
 		query, args, err = p.rewrite(o.stmt, read, query, args)
 	}
@@ -232,9 +238,13 @@ func (r *readStatement) failure(args []any) error {
 
 // QueryContext sends a statement and opens its result.
 func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	o.reads = !o.closed && !o.writes
 	read, query, args, err := o.prepare(query, args)
 	if err != nil {
 		return nil, err
+	}
+	if o.selection != nil && read.columns == nil {
+		return nil, o.selection.filters[0].index.unfiltered("the result has no column by which it would be filtered; select the encrypted column too")
 	}
 	rows, err := o.ConnPool.QueryContext(ctx, query, args...)
 	if err != nil || read.columns == nil || o.closed {
@@ -244,7 +254,7 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	o.joined = from.joined
+	o.joined, from.selection = from.joined, o.selection
 	return opened, nil
 }
 

@@ -41,8 +41,10 @@ type openedRows struct {
 	zero    any // of the destination, if it is a single value
 	maps    mapFixes
 	joined  []*joinedRelation
-	err     error
-	told    bool // err was returned by Next
+	// selection is nil if all rows are asked for.
+	selection *selection
+	err       error
+	told      bool // err was returned by Next
 	// keep says that the destination is not emptied on an error: it is what the
 	// program wrote.
 	keep  bool
@@ -108,13 +110,7 @@ func (o *openedRows) Next(dest []driver.Value) error {
 		o.told = true
 		return o.err
 	}
-	if !o.rows.Next() {
-		if err := o.rows.Err(); err != nil {
-			return err
-		}
-		return io.EOF
-	}
-	if err := o.rows.Scan(o.into...); err != nil {
+	if err := o.advance(); err != nil {
 		return err
 	}
 	if o.targets == nil { // database/sql keeps dest for all rows
@@ -125,6 +121,35 @@ func (o *openedRows) Next(dest []driver.Value) error {
 		o.told = true
 	}
 	return o.err
+}
+
+// advance reads the next row that is asked for.
+func (o *openedRows) advance() error {
+	for {
+		if o.selection != nil && o.selection.limit == 0 {
+			return io.EOF
+		}
+		if !o.rows.Next() {
+			if err := o.rows.Err(); err != nil {
+				return err
+			}
+			return io.EOF
+		}
+		if err := o.rows.Scan(o.into...); err != nil {
+			return err
+		}
+		admitted, err := o.admits()
+		if err != nil {
+			o.err, o.told = err, true
+			return err
+		}
+		if admitted {
+			if o.selection != nil {
+				o.selection.limit--
+			}
+			return nil
+		}
+	}
 }
 
 // try opens the first row for nothing: once it is known where to, it is too late

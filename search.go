@@ -31,7 +31,9 @@ type comparison struct {
 	start, end int
 	column     string
 	negated    bool
-	list       bool // behind IN
+	// filter is the number of the filter for it, from 1.
+	filter int
+	list   bool // behind IN
 	// operands are the indexes of arguments, or -1 for NULL.
 	operands []int
 }
@@ -139,31 +141,57 @@ func (p *policy) checkOneVersion() error {
 // and the arguments for it. Before the statement's own arguments there may be
 // those of another, which it is a part of.
 func (p *Plugin) rewrite(stmt *gorm.Statement, read *readStatement, query string, args []any) (string, []any, error) {
+	if len(read.filters) > 0 {
+		return "", nil, read.filters[0].index.unfiltered("this statement does not filter them")
+	}
+	query, args, _, err := p.rewriteFiltered(stmt, read, query, args)
+	return query, args, err
+}
+
+// rewriteFiltered is rewrite for a query whose rows can be selected when they are
+// opened.
+func (p *Plugin) rewriteFiltered(stmt *gorm.Statement, read *readStatement, query string, args []any) (string, []any, *selection, error) {
 	for _, policy := range read.oneVersion {
 		if err := policy.checkOneVersion(); err != nil {
-			return "", nil, err
+			return "", nil, nil, err
 		}
 	}
 	if len(read.comparisons) == 0 {
-		return query, args, checkPlaces(args)
+		return query, args, nil, checkPlaces(args)
 	}
 	w := &rewriter{query: query, args: args, dialect: dialectOf(stmt)}
 	switch {
 	case len(args) < read.arguments, len(args) > read.arguments && !stmt.DryRun:
-		return "", nil, &Error{Op: "query", Err: fmt.Errorf("%w: it has %d arguments, and placeholders for %d", ErrHandWritten, len(args), read.arguments)}
+		return "", nil, nil, &Error{Op: "query", Err: fmt.Errorf("%w: it has %d arguments, and placeholders for %d", ErrHandWritten, len(args), read.arguments)}
 	case w.dialect == sqltext.Questions:
 		w.foreign = len(args) - read.arguments
 		w.out = slices.Clone(args[:w.foreign])
 	case len(read.places) > 0: // they are numbered through
 		w.out = slices.Clone(args[:firstArgument(read.places)])
 	}
+	selection, err := w.selection(read)
+	if err != nil {
+		return "", nil, nil, err
+	}
 	places := read.places
 	for _, c := range read.comparisons {
 		for ; len(places) > 0 && places[0].start < c.start; places = places[1:] {
 			w.placeholder(places[0])
 		}
-		if err := w.comparison(stmt.Context, c); err != nil {
-			return "", nil, err
+		switch {
+		case c.policy == nil && c.index == nil: // cut
+			w.upTo(c.start)
+			w.done = c.end
+		default:
+			wanted, err := w.comparison(stmt.Context, c)
+			if err != nil {
+				return "", nil, nil, err
+			}
+			if c.filter > 0 {
+				f := read.filters[c.filter-1]
+				f.wanted = wanted
+				selection.filters = append(selection.filters, f)
+			}
 		}
 		for len(places) > 0 && places[0].start < c.end {
 			places = places[1:]
@@ -173,7 +201,7 @@ func (p *Plugin) rewrite(stmt *gorm.Statement, read *readStatement, query string
 		w.placeholder(place)
 	}
 	w.text.WriteString(query[w.done:])
-	return w.text.String(), w.out, w.err
+	return w.text.String(), w.out, selection, w.err
 }
 
 // firstArgument returns the lowest index of an argument.
@@ -264,12 +292,16 @@ func (w *rewriter) terms(ctx context.Context, c comparison) ([]any, error) {
 	return terms, nil
 }
 
-// comparison writes one with what is stored.
-func (w *rewriter) comparison(ctx context.Context, c comparison) error {
+// comparison writes one with what is stored, and returns what is searched if that
+// is to be filtered.
+func (w *rewriter) comparison(ctx context.Context, c comparison) (wanted [][]any, err error) {
 	w.upTo(c.start)
 	terms, err := w.terms(ctx, c)
+	if err == nil && c.filter > 0 {
+		wanted, err = w.wanted(ctx, c)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w.text.WriteString(c.column)
 	switch {
@@ -293,7 +325,28 @@ func (w *rewriter) comparison(ctx context.Context, c comparison) error {
 		w.text.WriteByte(')')
 	}
 	w.done = c.end
-	return nil
+	return wanted, nil
+}
+
+// wanted returns the values of which rows must have one.
+func (w *rewriter) wanted(ctx context.Context, c comparison) ([][]any, error) {
+	var wanted [][]any
+	n := len(c.index.of)
+	for i, operand := range c.operands {
+		var value any
+		if operand >= 0 {
+			plaintext, err := c.index.of[i%n].searched(ctx, w.arg(operand))
+			if err != nil {
+				return nil, err
+			}
+			value = plaintext
+		}
+		if i%n == 0 {
+			wanted = append(wanted, nil)
+		}
+		wanted[len(wanted)-1] = append(wanted[len(wanted)-1], value)
+	}
+	return wanted, nil
 }
 
 // compared reads the comparison of an encrypted column, or of a blind index, that
@@ -321,7 +374,7 @@ func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, 
 	if c.column = quoteLike(r.query[tokens[i].Start:tokens[i].End], column); table != "" {
 		c.column = table + "." + c.column
 	}
-	return r.comparison(tokens, i, before, c)
+	return r.comparison(tokens, i, before, c, from, inside)
 }
 
 // quoteLike returns a name as SQL, in the quotes of another.
@@ -364,7 +417,7 @@ func (r *resolver) comparedColumn(tokens []sqltext.Token, i, before int, from or
 
 // comparison reads what the column is compared with, and takes the comparison
 // down.
-func (r *resolver) comparison(tokens []sqltext.Token, i, before int, c comparison) (last int, ok bool) {
+func (r *resolver) comparison(tokens []sqltext.Token, i, before int, c comparison, from origin, inside *scope) (last int, ok bool) {
 	operator, negated, behind := comparisonOperator(tokens, i+1)
 	switch {
 	case operator == "IN":
@@ -404,6 +457,13 @@ func (r *resolver) comparison(tokens []sqltext.Token, i, before int, c compariso
 		return 0, false
 	}
 	c.end = tokens[last].End
+	if c.index != nil && c.index.truncated() {
+		if !r.filtered(c, tokens, from, inside) {
+			r.refused = c.index.unfiltered("only a query filters them: one of columns, for which all of its WHERE is joined by AND, without OR, NOT, GROUP BY, DISTINCT or functions; not a Count, an Update, a Delete, a subquery or a dry run")
+			return 0, false
+		}
+		c.filter = len(r.filters)
+	}
 	r.comparisons = append(r.comparisons, c)
 	return last, true
 }

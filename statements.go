@@ -31,6 +31,9 @@ type readStatement struct {
 	// text, and oneVersion are the columns whose values are told apart otherwise.
 	comparisons []comparison
 	oneVersion  []*policy
+	// filters and window are what is to be done with the rows of the result.
+	filters []filter
+	window  window
 	// places are the placeholders of a text with comparisons, which stand for so
 	// many arguments.
 	places    []place
@@ -128,7 +131,8 @@ func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
 		}
 	}
 	read.placements, read.oneVersion = resolver.placements, resolver.oneVersion
-	read.compare(resolver.comparisons, sqltext.Placeholders(query, dialectOf(stmt)))
+	read.filters, read.window = resolver.filters, resolver.window
+	read.compare(append(resolver.comparisons, resolver.window.cuts...), sqltext.Placeholders(query, dialectOf(stmt)))
 	if len(parsed) > 1 {
 		columns = unknownColumns()
 	}

@@ -51,6 +51,9 @@ func (r *resolver) statement(s *sqltext.Statement, outer *scope) ([]resultColumn
 	if err != nil {
 		return nil, err
 	}
+	if outer == nil {
+		inside.top = s
+	}
 	if s.Natural && slices.ContainsFunc(inside.sources, func(s resultSource) bool { return s.encrypted() }) {
 		return nil, &Error{Op: "query", Err: fmt.Errorf("%w, as a natural join might have it do; name the columns that are joined", ErrNotQueryable)}
 	}
@@ -302,6 +305,9 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []r
 			if last, ok := r.compared(tokens, i, before, from, inside); ok {
 				i = last
 				continue
+			}
+			if r.refused != nil {
+				return true, r.refused
 			}
 		}
 		switch {

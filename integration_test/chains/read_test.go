@@ -2,6 +2,7 @@ package chains
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -176,6 +177,9 @@ func drawReadBatches(t *rapid.T) operation {
 		rows := w.slice(accounts)
 		out.done(query.on(w, db).FindInBatches(rows, 2, func(tx *gorm.DB, batch int) error {
 			out.note("batch %d: %d rows", batch, tx.RowsAffected)
+			if batch > 20 {
+				return errors.New("there is no end to the batches")
+			}
 			out.see("rows", rows)
 			return nil
 		}))
