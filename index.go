@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
+	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
 // Blind indexes: columns with a keyed hash of what is in encrypted ones. They are
@@ -45,6 +46,9 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	}
 	if field.FieldType != blindIndexType {
 		return modelError(field, "it is a pointer to a blind index, and holds nothing that could be nil", "use encryptedtype.BlindIndex itself")
+	}
+	if err := checkName(field); err != nil {
+		return err
 	}
 	if field.PrimaryKey || field.HasDefaultValue || !isTextType(field) {
 		return modelError(field, "it is a blind index with a type, a default or a primary key of its own", "remove that from its gorm tag: its column is text, and the plugin writes it")
@@ -87,11 +91,16 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	if x.Index, err = p.cipher.Index(config); err != nil {
 		return modelError(field, err.Error(), "see the documentation of ciphertext.IndexConfig")
 	}
-	if _, err := x.Term("probe"); err != nil {
+	if _, err := p.cipher.Keys().Primary(keyring.IndexKeys); err != nil {
 		return modelError(field, "it takes an index key, and the keyring has none", "add one to it with Add(keyring.IndexKeys)")
 	}
 	m.indexes = append(m.indexes, x)
 	return nil
+}
+
+// sameAs reports whether both write what the other finds.
+func (x *index) sameAs(other *index) bool {
+	return x.field.Tag.Get(tagName) == other.field.Tag.Get(tagName) && x.Table == other.Table && x.Column == other.Column
 }
 
 // truncated reports whether values that differ may have one term.

@@ -104,9 +104,8 @@ func (p *Plugin) parseModel(s *schema.Schema) (*modelPolicy, error) {
 		if field.DBName == "" {
 			continue
 		}
-		if !(sqltext.Token{Kind: sqltext.Word, Text: field.DBName}).IsName() {
-			return nil, modelError(field, "its column is named "+field.DBName+", which is a word of SQL, and is not told from that in hand-written SQL",
-				"name the column otherwise, by column: in its gorm tag")
+		if err := checkName(field); err != nil {
+			return nil, err
 		}
 		if s.Table == "" {
 			return nil, modelError(field, "its model has no table name, which its values would be bound to",
@@ -149,6 +148,15 @@ func (p *Plugin) parseModel(s *schema.Schema) (*modelPolicy, error) {
 		p.installSetter()
 	}
 	return m, nil
+}
+
+// checkName refuses a column that hand-written SQL could hide.
+func checkName(field *schema.Field) error {
+	if !(sqltext.Token{Kind: sqltext.Word, Text: field.DBName}).IsName() {
+		return modelError(field, "its column is named "+field.DBName+", which is a word of SQL, and is not told from that in hand-written SQL",
+			"name the column otherwise, by column: in its gorm tag")
+	}
+	return nil
 }
 
 // checkUnmarked refuses a field whose tags look as if it was to be encrypted.

@@ -150,7 +150,7 @@ func (p *Plugin) leavePool(db *gorm.DB) {
 		read := p.read(stmt, query)
 		err := read.failure(stmt.Vars)
 		vars := stmt.Vars
-		if err == nil {
+		if err == nil && read.unread == nil {
 			query, vars, err = p.rewrite(stmt, read, query, vars)
 		}
 		if !p.refuse(stmt, err) {
@@ -197,7 +197,8 @@ func (o *openingPool) prepare(query string, args []any) (*readStatement, string,
 	}
 	err := read.failure(args)
 	switch {
-	case err != nil:
+	case err != nil || read.unread != nil:
+		return read, query, args, err
 	case o.alone:
 		query, args, err = p.handWritten(o.stmt, query, args)
 	case o.reads:

@@ -123,7 +123,13 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, expr clause.Expression) cl
 	if !ok {
 		return expr
 	}
-	conflict.DoUpdates = p.target(stmt).completeConflict(stmt, conflict.DoUpdates)
+	models := p.target(stmt)
+	for _, column := range conflict.Columns {
+		if policy := models.column(column.Name); policy != nil && policy.column.Deterministic && p.refuse(stmt, policy.checkOneVersion()) {
+			return clause.OnConflict{DoNothing: true} // and do not log what was in it
+		}
+	}
+	conflict.DoUpdates = models.completeConflict(stmt, conflict.DoUpdates)
 	same := func(assignment clause.Assignment) bool { return isConflicting(conflict, assignment) }
 	conflict.DoUpdates, _ = p.sealAssignments(stmt, conflict.DoUpdates, same, func(policy *policy, assignment clause.Assignment) (any, error) {
 		return policy.sealConflict(stmt.Context, conflict, assignment)

@@ -354,9 +354,14 @@ func (w *rewriter) wanted(ctx context.Context, c comparison) ([][]any, error) {
 // returns the index of the last token of it, or false if it is none that the
 // database can make.
 func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, inside *scope) (last int, ok bool) {
+	if before < -1 { // a dot with nothing in front
+		return 0, false
+	}
 	c := comparison{policy: from.policy, index: from.index, start: tokens[before+1].Start}
-	table := strings.TrimSuffix(r.query[c.start:tokens[i].Start], ".")
-	column := tokens[i].Text
+	table, column := "", tokens[i].Text
+	if before+1 < i {
+		table = r.query[c.start:tokens[i-2].End]
+	}
 	switch source := inside.source(from); {
 	case from.index != nil:
 	case from.policy.searchable():

@@ -157,6 +157,12 @@ func (t *tables) add(m *modelPolicy) error {
 			}
 		}
 	}
+	for _, x := range m.indexes {
+		if other := t.byName[name].index(x.field.DBName); other != nil && !x.sameAs(other) {
+			return modelError(x.field, "the blind index "+m.schema.Table+"."+x.field.DBName+" is declared otherwise by "+other.field.Schema.ModelType.String(),
+				"give both the same options")
+		}
+	}
 	if len(m.bound) > 0 {
 		t.bound.Store(true)
 	}

@@ -431,8 +431,13 @@ func (r *resolver) insert(s *sqltext.Statement, inside *scope) error {
 		}
 	}
 	for _, token := range s.Conflict {
-		if policy := models.column(token.Text); token.IsName() && policy != nil && !policy.column.Deterministic {
+		policy := models.column(token.Text)
+		switch {
+		case !token.IsName() || policy == nil:
+		case !policy.column.Deterministic:
 			return notQueryable(policy, "ON CONFLICT")
+		default:
+			r.oneVersion = append(r.oneVersion, policy)
 		}
 	}
 	excluded := inside.sources[0]
