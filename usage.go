@@ -473,7 +473,7 @@ func isExcludedName(value []sqltext.Token, column string) bool {
 func (r *rowOutline) checkExcluded(policy *policy, conflict []sqltext.Token) error {
 	for _, field := range policy.bind {
 		if !namesColumn(conflict, field.DBName) && !isExcludedName(r.tokens(field.DBName), field.DBName) {
-			return policy.fail(fmt.Errorf("%w %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
+			return policy.fail(fmt.Errorf("%w to %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
 		}
 	}
 	return nil
