@@ -1,6 +1,7 @@
 package gormcrypt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"reflect"
@@ -81,7 +82,7 @@ func (p *policy) sealConflict(ctx context.Context, conflict clause.OnConflict, a
 			return fold(column.Name) == fold(field.DBName)
 		})
 		if (err != nil || !isExcluded(value, field)) && !conflicting {
-			return nil, p.fail(fmt.Errorf("%w %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
+			return nil, p.fail(fmt.Errorf("%w to %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
 		}
 	}
 	return assignment.Value, nil
@@ -133,8 +134,7 @@ func (ms modelPolicies) checkBoundTogether(set clause.Set, same func(clause.Assi
 		}
 		for _, policy := range ms.boundTo(assignment.Column.Name) {
 			if !slices.ContainsFunc(set, func(other clause.Assignment) bool { return ms.column(other.Column.Name) == policy }) {
-				return policy.fail(fmt.Errorf("%w: %s is bound to %s, which would change without it; set both in one statement",
-					ErrBinding, policy.field.Name, assignment.Column.Name))
+				return policy.fail(fmt.Errorf("%w to %s, which would change without it; set both in one statement", ErrBinding, assignment.Column.Name))
 			}
 		}
 	}
@@ -193,7 +193,7 @@ const restrictedKey = "gormcrypt:restricted"
 // an error, the program would take the value for stored.
 func checkRestricted(db *gorm.DB) {
 	if _, ok := db.Statement.Settings.LoadAndDelete(restrictedKey); ok && db.Error == nil && !db.DryRun && db.RowsAffected == 0 {
-		_ = db.AddError(fmt.Errorf("gormcrypt: %w: no row has the values of the model that is updated; load it again", ErrBinding))
+		_ = db.AddError(fmt.Errorf("gormcrypt: %w, and no row has what it is bound to in the model that is updated; load it again", ErrBinding))
 	}
 }
 
@@ -201,6 +201,46 @@ func checkRestricted(db *gorm.DB) {
 // values, which that one may be bound to, or why not.
 type writtenRow interface {
 	value(field *schema.Field) (any, error)
+}
+
+// boundTo returns the values that the policy's column is bound to, from the row that
+// is written.
+func (p *policy) boundTo(ctx context.Context, row writtenRow) ([]ciphertext.Bound, error) {
+	var bound []ciphertext.Bound
+	for _, field := range p.bind {
+		value, err := row.value(field)
+		if err == nil {
+			value, err = convert(ctx, field, field.Set, field.IndirectFieldType, value)
+		}
+		if err != nil {
+			return nil, p.fail(fmt.Errorf("%w to %s: %w", ErrBinding, field.Name, err))
+		}
+		canonical, err := ciphertext.Bind(value)
+		if err != nil {
+			return nil, p.fail(fmt.Errorf("%w to %s, and %w when the row is written; set it before, or bind to a field that is: an auto-increment key is not known yet", ErrBinding, field.Name, err))
+		}
+		bound = append(bound, canonical)
+	}
+	return bound, nil
+}
+
+// checkSealed refuses a ciphertext that was sealed for other values than those that
+// the row has. Where they are not known, as in hand-written SQL that does not write
+// them, it is the program that has to know.
+func (p *policy) checkSealed(ctx context.Context, sealed Sealed, row writtenRow) error {
+	for i, field := range p.bind {
+		value, err := row.value(field)
+		if err == nil {
+			value, err = convert(ctx, field, field.Set, field.IndirectFieldType, value)
+		}
+		if err != nil || sealed.stored == nil {
+			continue
+		}
+		if canonical, err := ciphertext.Bind(value); err != nil || !bytes.Equal(canonical, sealed.bound[i]) {
+			return p.fail(fmt.Errorf("%w to %s, and was sealed for another one than the row has; give Seal a model with that of the row", ErrBinding, field.Name))
+		}
+	}
+	return nil
 }
 
 // boundIn returns the values that the policy's column is bound to, from a row
@@ -211,12 +251,47 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 		value, _ := field.ValueOf(ctx, row)
 		canonical, err := ciphertext.Bind(value)
 		if err != nil {
-			return nil, p.openError(fmt.Errorf("%w %s: %w when the row is read; select it too, in front of %s",
-				ErrBinding, field.Name, err, p.field.DBName))
+			if s, ok := ctx.Value(selectionKey{}).(*selection); ok && s.leavesOut(field) {
+				return nil, p.openError(fmt.Errorf("%w to %s, which was not selected; select it too", ErrBinding, field.Name))
+			}
+			return nil, p.openError(fmt.Errorf("%w to %s, and %w in the row, or was not read in front of %s; select it too", ErrBinding, field.Name, err, p.field.DBName))
 		}
 		bound = append(bound, canonical)
 	}
 	return bound, nil
+}
+
+// selection is what a query of a model selects. It is in the context of the
+// statement, where the serializer finds it, for as long as the query runs.
+type selection struct {
+	stmt   *gorm.Statement
+	before context.Context // of the statement
+}
+
+type selectionKey struct{}
+
+// enterSelection notes what a query selects, if not every column.
+func (m *modelPolicy) enterSelection(stmt *gorm.Statement) {
+	if len(m.bound) > 0 && len(stmt.Selects)+len(stmt.Omits) > 0 {
+		stmt.Context = context.WithValue(stmt.Context, selectionKey{}, &selection{stmt, stmt.Context})
+	}
+}
+
+// leaveSelection is its end.
+func leaveSelection(stmt *gorm.Statement) {
+	if s, ok := stmt.Context.Value(selectionKey{}).(*selection); ok && s.stmt == stmt {
+		stmt.Context = s.before
+	}
+}
+
+// leavesOut reports whether a query of the field's model does not select it.
+func (s *selection) leavesOut(field *schema.Field) bool {
+	named := func(names []string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return name == "*" || name == field.Name || fold(name) == fold(field.DBName)
+		})
+	}
+	return s.stmt.Schema == field.Schema && (named(s.stmt.Omits) || len(s.stmt.Selects) > 0 && !named(s.stmt.Selects))
 }
 
 // orderSelect has a query read the values that a column is bound to before the

@@ -45,8 +45,9 @@ var (
 	// such as for a column that is not encrypted.
 	ErrUnsealed = errors.New("the value of an encrypted field would go where it is not encrypted; mark that field too, or pass the value by itself")
 	// ErrBinding: a value that a column is bound to is not known where the
-	// column is written or read, or it is changed without it.
-	ErrBinding = errors.New("the value that it is bound to")
+	// column is written or read, or it is changed without it, or is another than
+	// the one that a Sealed was made for.
+	ErrBinding = errors.New("the value is bound")
 	// ErrUnknownOrigin: a result holds ciphertext in a column of which it cannot be
 	// told where it comes from, such as one of a view, and so not how to open it.
 	ErrUnknownOrigin = errors.New("the result has ciphertext in a column of which it cannot be told where it comes from; select the encrypted column by its name, from its table")

@@ -26,8 +26,11 @@ type Config struct {
 	Keys keyring.Source
 	// Models are pointers to all structs with encrypted fields: the models, and
 	// others that results are read into. They are checked when the plugin is
-	// registered. Models that they are related to are found from there. A
-	// struct with encrypted fields that is not listed is refused.
+	// registered. Models that they are related to are found from there.
+	//
+	// A struct with encrypted fields that is not listed is refused wherever it is
+	// used. But what is written to its table without it, by maps and DB.Table or by
+	// hand-written SQL, is stored as it is: nothing tells the plugin of that table.
 	Models []any
 	// Algorithm seals the columns that are not deterministic. Zero means
 	// XChaCha20-Poly1305, or AES-256-GCM when Go runs in FIPS 140-3 mode.
@@ -112,6 +115,9 @@ var parsing sync.Mutex
 // GORM refuses to parse a model that names it, on every path. If it stayed, a
 // *gorm.DB without the plugin would store the values of maps as they are.
 func (p *Plugin) registerModels(db *gorm.DB) error {
+	if len(p.config.Models) == 0 {
+		return errors.New("gormcrypt: Config.Models is empty, so nothing would be encrypted; list a pointer to every struct with encrypted fields, such as Models: []any{&Customer{}}")
+	}
 	parsing.Lock()
 	defer parsing.Unlock()
 	schema.RegisterSerializer(serializerName, serializer{})

@@ -207,12 +207,12 @@ type handWrittenRow struct {
 func (r *handWrittenRow) value(field *schema.Field) (any, error) {
 	tokens := r.tokens(field.DBName)
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("the statement does not write %s", field.Name)
+		return nil, fmt.Errorf("the statement does not write %s; give it as an argument too, or pass the value as one of gormcrypt.Seal, with a model that has %[1]s", field.Name)
 	}
 	if i := tokens[0].Arg(); len(tokens) == 1 && i >= 0 && i < len(r.vars) {
 		return r.vars[i], nil
 	}
-	return nil, fmt.Errorf("the statement does not give %s as an argument", field.Name)
+	return nil, fmt.Errorf("the statement does not give %s as an argument; do, or pass the value as one of gormcrypt.Seal, with a model that has %[1]s", field.Name)
 }
 
 func isHandWritten(err error) bool { return errors.Is(err, ErrHandWritten) }

@@ -278,42 +278,48 @@ func (o *openedRows) bound(i int) ([]ciphertext.Bound, error) {
 	from := o.origins[i]
 	var all []ciphertext.Bound
 	for _, field := range from.policy.bind {
-		value := o.neighbour(from.table, fold(field.DBName))
+		value, selected := o.neighbour(from.table, fold(field.DBName))
+		if !selected {
+			into := ""
+			if len(o.columns) == 1 {
+				into = ", into a model, another struct or a map"
+			}
+			return nil, from.policy.openError(fmt.Errorf("%w to %s, which was not selected; select it too%s", ErrBinding, field.Name, into))
+		}
 		if value != nil {
 			converted, err := convert(o.stmt.Context, field, field.Set, field.IndirectFieldType, value)
 			if err != nil {
-				return nil, from.policy.openError(fmt.Errorf("%w %s: %w", ErrBinding, field.Name, err))
+				return nil, from.policy.openError(fmt.Errorf("%w to %s: %w", ErrBinding, field.Name, err))
 			}
 			value = converted
 		}
 		canonical, err := ciphertext.Bind(value)
 		if err != nil {
-			return nil, from.policy.openError(fmt.Errorf("%w %s: %w when the row is read; select it too", ErrBinding, field.Name, err))
+			return nil, from.policy.openError(fmt.Errorf("%w to %s, and %w in the row", ErrBinding, field.Name, err))
 		}
 		all = append(all, canonical)
 	}
 	return all, nil
 }
 
-// neighbour returns the value of another column of the same table, nil if the
-// result does not have it.
-func (o *openedRows) neighbour(table, column string) any {
-	var found any
+// neighbour returns the value of another column of the same table, if the result
+// has it.
+func (o *openedRows) neighbour(table, column string) (found any, ok bool) {
 	for i, from := range o.origins {
 		if from.policy != nil || from.unknown || from.column != column {
 			continue
 		}
 		if from.table == table {
-			return o.values[i]
+			return o.values[i], true
 		}
 		if from.table == "" { // of a star, which has one of that name, or two
 			if found != nil {
-				return nil
+				return nil, false
 			}
-			found = o.values[i]
+			found, ok = o.values[i], true
 		}
 	}
-	return found
+	return found, ok
 }
 
 // settle finds out where the columns go.

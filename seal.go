@@ -2,7 +2,6 @@ package gormcrypt
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -171,7 +170,7 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 		if sealed.policy == nil || !sealed.policy.sameAs(p) {
 			return nil, p.fail(ErrUnsealed)
 		}
-		return sealed.stored, nil
+		return sealed.stored, p.checkSealed(ctx, sealed, row)
 	}
 	plaintext, err := p.plaintext(ctx, value)
 	if err != nil {
@@ -180,20 +179,12 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 	if plaintext == nil {
 		return nil, nil
 	}
-	var bound []ciphertext.Bound
-	for _, field := range p.bind {
-		value, err := row.value(field)
-		if err == nil {
-			value, err = convert(ctx, field, field.Set, field.IndirectFieldType, value)
+	bound, err := p.boundTo(ctx, row)
+	if err != nil {
+		if _, null := p.column.Seal(nil, plaintext); ciphertext.IsNull(null) { // which is bound to nothing
+			return nil, nil
 		}
-		if err != nil {
-			return nil, p.fail(fmt.Errorf("%w %s: %w", ErrBinding, field.Name, err))
-		}
-		canonical, err := ciphertext.Bind(value)
-		if err != nil {
-			return nil, p.fail(fmt.Errorf("%w %s: %w when the row is written; set it before, or bind to a field that is: an auto-increment key is not known yet", ErrBinding, field.Name, err))
-		}
-		bound = append(bound, canonical)
+		return nil, err
 	}
 	var buffer [384]byte
 	sealed, err := p.column.Seal(buffer[:0], plaintext, bound...)

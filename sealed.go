@@ -7,6 +7,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
 )
 
 // Sealed is the ciphertext of a value, for one column. It is an argument for
@@ -15,6 +17,7 @@ import (
 type Sealed struct {
 	policy *policy
 	stored driver.Value
+	bound  []ciphertext.Bound // what it is bound to, as the policy has it
 }
 
 // Value returns what is to be stored: a string, or a []byte for a binary column,
@@ -46,7 +49,9 @@ func asSealed(value any) (Sealed, bool) {
 // Seal encrypts a value for the column of a model's field, by the field's name
 // in Go or by that of its column. Model is a pointer to a struct of
 // Config.Models; if the field has bind=, it holds the values that the ciphertext
-// is bound to.
+// is bound to. A statement that gives the row other ones is refused; in
+// hand-written SQL that does not say which the row has, that is for the program to
+// see to: under others, the value does not open.
 //
 // It returns ErrNoPlugin if db is without the plugin, a *ModelError if there is
 // no such field or it is not encrypted, and otherwise an *Error.
@@ -74,8 +79,13 @@ func Seal(db *gorm.DB, model any, field string, value any) (Sealed, error) {
 		return Sealed{}, &ModelError{Model: stmt.Schema.ModelType.String(), Field: field, Problem: fmt.Sprintf("a %T, or nil, was given", model),
 			Fix: "give a pointer to a struct"}
 	}
-	stored, err := policy.seal(db.Statement.Context, value, &modelRow{stmt, row})
-	return Sealed{policy, stored}, err
+	sealed := Sealed{policy: policy}
+	into := &modelRow{stmt, row}
+	if sealed.stored, err = policy.seal(db.Statement.Context, value, into); err != nil || sealed.stored == nil {
+		return sealed, err
+	}
+	sealed.bound, err = policy.boundTo(db.Statement.Context, into)
+	return sealed, err
 }
 
 // modelRow is a row as a model has it.

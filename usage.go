@@ -112,14 +112,8 @@ func (r *resolver) other(s *sqltext.Statement) error {
 	if !slices.Contains(schemaVerbs, s.Verb) {
 		return r.unread(s.Rest, s.Verb+" cannot be read")
 	}
-	for i, token := range s.Rest {
-		literal := token.Kind == sqltext.String || token.Arg() >= 0
-		switch before := s.Rest[max(i-1, 0)]; {
-		case s.Verb == "ALTER" && literal && before.Is("DEFAULT", "USING", "("):
-			return r.unread(s.Rest, "it has a value of its own")
-		case s.Verb == "CREATE" && token.Is("TRIGGER") && i < 4:
-			return r.unread(s.Rest, "a trigger may write to it")
-		}
+	if s.Verb == "CREATE" || s.Verb == "ALTER" {
+		return r.definition(s.Rest)
 	}
 	return nil
 }
@@ -127,12 +121,8 @@ func (r *resolver) other(s *sqltext.Statement) error {
 // unread returns an error if a statement that was not understood has to do with an
 // encrypted column, or with one that such a column is bound to.
 func (r *resolver) unread(tokens []sqltext.Token, reason string) error {
-	var models modelPolicies
-	tables := false
+	models, tables := r.allModels(tokens), false
 	each(tokens, func(token sqltext.Token) {
-		if found := r.models(token.Text); len(found) > 0 {
-			models = append(models, found...)
-		}
 		tables = tables || token.Is("INSERT", "REPLACE", "MERGE", "COPY", "DO")
 	})
 	var found *policy
@@ -155,6 +145,13 @@ func (r *resolver) unread(tokens []sqltext.Token, reason string) error {
 		return nil
 	}
 	return handWrittenError(found, reason)
+}
+
+// allModels returns the models of all tables that are named in a text.
+func (r *resolver) allModels(tokens []sqltext.Token) modelPolicies {
+	var models modelPolicies
+	each(tokens, func(token sqltext.Token) { models = append(models, r.models(token.Text)...) })
+	return models
 }
 
 // each calls a function with all names in a text, those in string literals too: a
@@ -530,7 +527,7 @@ func isExcludedName(value []sqltext.Token, column string) bool {
 func (r *rowOutline) checkExcluded(policy *policy, conflict []sqltext.Token) error {
 	for _, field := range policy.bind {
 		if !namesColumn(conflict, field.DBName) && !isExcludedName(r.tokens(field.DBName), field.DBName) {
-			return policy.fail(fmt.Errorf("%w %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
+			return policy.fail(fmt.Errorf("%w to %s: the upsert neither assigns it from the new row nor conflicts in it; add it to the assignments", ErrBinding, field.Name))
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ const label = "gormcrypt/1"
 type Bound []byte
 
 // errBoundZero: a row's bound field is not known, or not yet.
-var errBoundZero = errors.New("the value is zero or NULL")
+var errBoundZero = errors.New("it is zero or NULL")
 
 // Bind returns the canonical form of a value that a ciphertext is to be bound
 // to: a string, a []byte or an integer of any width, a pointer to one, or a

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormcrypt/gormcrypt"
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 )
 
@@ -96,13 +97,39 @@ func TestBoundColumnsAreRead(t *testing.T) {
 				t.Errorf("%s read the parent %+v", name, got.Parent)
 			}
 		}
-		for name, query := range map[string]*gorm.DB{
-			"without the bound column":      db.Select("payout", "tenant_id"),
-			"raw, without the bound column": db.Raw("SELECT payout, tenant_id FROM accounts"),
+		db.execute(t, "INSERT INTO accounts (payout, account_code) SELECT payout, NULL FROM accounts WHERE account_code = 'a'")
+		unread := func(query *gorm.DB) error {
+			rows, err := query.Model(&account{}).Rows()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			rows.Next()
+			return db.ScanRows(rows, &account{})
+		}
+		const unselected = "the value is bound to Code, which was not selected; select it too"
+		for name, read := range map[string]struct {
+			run  func() error
+			want string
+		}{
+			"Select":         {func() error { return db.Select("payout", "tenant_id").Find(&account{}).Error }, unselected},
+			"Omit":           {func() error { return db.Omit("Code").First(&account{}).Error }, unselected},
+			"Select as text": {func() error { return db.Select("payout, tenant_id").Find(&account{}).Error }, unselected},
+			"Raw":            {func() error { return db.Raw("SELECT payout, tenant_id FROM accounts").Find(&account{}).Error }, unselected},
+			"map": {func() error {
+				return db.Model(&account{}).Select("payout", "tenant_id").Take(&map[string]any{}).Error
+			}, unselected},
+			"Pluck": {func() error { return db.Model(&account{}).Pluck("payout", &[]string{}).Error },
+				"which was not selected; select it too, into a model, another struct or a map"},
+			"Scan": {func() error { return db.Model(&account{}).Select("payout").Limit(1).Scan(new(string)).Error },
+				"which was not selected; select it too, into a model, another struct or a map"},
+			"ScanRows":      {func() error { return unread(db.Select("payout", "tenant_id")) }, "or was not read in front of payout"},
+			"NULL":          {func() error { return db.Where("account_code IS NULL").First(&account{}).Error }, "it is zero or NULL in the row"},
+			"NULL in a map": {func() error { return db.Model(&account{}).Where("account_code IS NULL").Take(&map[string]any{}).Error }, "it is zero or NULL in the row"},
 		} {
-			err := query.Find(&account{}).Error
-			if !errors.Is(err, gormcrypt.ErrBinding) || !strings.Contains(err.Error(), "select it too") {
-				t.Errorf("%s: error %v", name, err)
+			err := read.run()
+			if !errors.Is(err, gormcrypt.ErrBinding) || !strings.Contains(err.Error(), read.want) {
+				t.Errorf("%s: error %v, want %q", name, err, read.want)
 			}
 		}
 	})
@@ -343,6 +370,97 @@ func TestBoundColumnsOfAllColumns(t *testing.T) {
 			if err := query.Find(&got).Error; err != nil || len(got) != 1 || got[0].Number != "SECRET" {
 				t.Errorf("%s: %+v, %v", name, got, err)
 			}
+		}
+	})
+}
+
+// What was sealed for one row does not go into another, where it would not open.
+func TestSealedForAnotherRow(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := createAccounts(t, where)
+		seal := func(code string) gormcrypt.Sealed {
+			return must[gormcrypt.Sealed](t)(gormcrypt.Seal(db.DB, newAccount(code), "Payout", "SECRET new"))
+		}
+		loaded := &account{}
+		if err := db.Where("account_code = ?", "a").First(loaded).Error; err != nil {
+			t.Fatal(err)
+		}
+		const exec = "UPDATE accounts SET payout = ?, box_secret = NULL, tenant_id = ?, account_code = ? WHERE account_code = 'a'"
+		for name, write := range map[string]func(value any) error{
+			"Update":  func(value any) error { return db.Model(loaded).Update("payout", value).Error },
+			"Updates": func(value any) error { return db.Model(loaded).Updates(map[string]any{"payout": value}).Error },
+			"Updates of both": func(value any) error {
+				return db.Model(&account{}).Where("account_code = ?", "a").Updates(map[string]any{"payout": value, "box_secret": nil, "tenant_id": -7, "account_code": "a"}).Error
+			},
+			"Exec": func(value any) error { return db.Exec(exec, value, -7, "a").Error },
+			"Create": func(value any) error {
+				if err := db.Where("account_code = ?", "a").Delete(&account{}).Error; err != nil {
+					return err
+				}
+				return db.Model(&account{}).Create(map[string]any{"payout": value, "tenant_id": int8(-7), "account_code": "a"}).Error
+			},
+		} {
+			tx, before := db.Begin(), db.DB
+			db.DB = tx
+			var got account
+			wrong, right := write(seal("b")), error(nil)
+			if right = write(seal("a")); right == nil {
+				right = tx.Where("account_code = ?", "a").First(&got).Error
+			}
+			db.DB = before
+			tx.Rollback()
+			if !errors.Is(wrong, gormcrypt.ErrBinding) || !strings.Contains(wrong.Error(), "to Code, and was sealed for another one than the row has") {
+				t.Errorf("%s, for another row: error %v", name, wrong)
+			}
+			if right != nil || got.Payout != "SECRET new" {
+				t.Errorf("%s: read %q, %v", name, got.Payout, right)
+			}
+		}
+		// What does not say which row it writes is the program's own business.
+		if err := db.Exec("UPDATE accounts SET payout = ? WHERE account_code = ?", seal("a"), "a").Error; err != nil {
+			t.Error(err)
+		}
+		if err := db.Exec("UPDATE accounts SET payout = ? WHERE id = 1", "SECRET").Error; !errors.Is(err, gormcrypt.ErrBinding) || !strings.Contains(err.Error(), "gormcrypt.Seal") {
+			t.Errorf("error %v does not name the way out", err)
+		}
+		db.requireUnsaid(t, "SECRET")
+	})
+}
+
+// NULL is bound to nothing, so that a row without a value needs nothing to bind it
+// to.
+func TestNullIsNotBound(t *testing.T) {
+	t.Parallel()
+	type loan struct {
+		ID     uint
+		Owner  *string
+		Number *string                       `gorm:"serializer:encrypted" encrypt:"bind=Owner"`
+		Typed  encryptedtype.EncryptedString `encrypt:"bind=Owner"`
+		Labels map[string]string             `gorm:"serializer:encrypted" encrypt:"bind=Owner"`
+	}
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := open(t, where, generate(t), &loan{})
+		var none *string
+		for name, write := range map[string]func() error{
+			"struct":      func() error { return db.Create(&loan{}).Error },
+			"Save":        func() error { return db.Save(&loan{ID: 7}).Error },
+			"map":         func() error { return db.Model(&loan{}).Create(map[string]any{"number": nil}).Error },
+			"nil pointer": func() error { return db.Model(&loan{}).Create(map[string]any{"number": none}).Error },
+			"Update":      func() error { return db.Model(&loan{}).Where("1 = 1").Update("number", none).Error },
+			"Exec":        func() error { return db.Exec("UPDATE loans SET number = ?", none).Error },
+		} {
+			if err := write(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		var loans []loan
+		if err := db.Find(&loans).Error; err != nil || len(loans) != 4 {
+			t.Errorf("read %+v, %v", loans, err)
+		}
+		empty := ""
+		if err := db.Create(&loan{Number: &empty}).Error; !errors.Is(err, gormcrypt.ErrBinding) {
+			t.Errorf("an empty text: %v", err)
 		}
 	})
 }

@@ -406,13 +406,14 @@ func TestConfigIsChecked(t *testing.T) {
 		"plain model":    {gormcrypt.Config{Keys: generate(t), Models: []any{&child{}}}, "no encrypted field"},
 		"no index key":   {gormcrypt.Config{Keys: dataKeysOnly(t), Models: []any{&parentless{}}}, "Add(keyring.IndexKeys)"},
 		"no model":       {gormcrypt.Config{Keys: generate(t), Models: []any{"customer"}}, "parsing the model string"},
+		"no models":      {gormcrypt.Config{Keys: generate(t)}, "list a pointer to every struct"},
 	} {
 		if err := where.Open(t, nil).Use(gormcrypt.New(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", name, err, c.want)
 		}
 	}
 	keys := generate(t)
-	crypt := gormcrypt.New(gormcrypt.Config{Keys: keys})
+	crypt := gormcrypt.New(gormcrypt.Config{Keys: keys, Models: []any{&parentless{}}})
 	if err := crypt.SetKeys(t.Context(), keys); err == nil {
 		t.Error("SetKeys worked before the plugin was registered")
 	}

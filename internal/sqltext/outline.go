@@ -273,7 +273,7 @@ func (p *parser) list(words ...string) [][]Token {
 // takes the names only.
 func (p *parser) names() []string {
 	names := []string{}
-	for _, tokens := range splitList(p.parenthesised()) {
+	for _, tokens := range List(p.parenthesised()) {
 		if len(tokens) == 0 || !tokens[0].IsName() || len(tokens) > 1 && !tokens[1].IsName() {
 			p.ok = false
 			return names
@@ -389,7 +389,7 @@ func (p *parser) selection() *Statement {
 			row := p.parenthesised()
 			s.Rest = append(append(s.Rest, row...), symbol(","))
 			if len(s.Items) == 0 {
-				s.Items = items(splitList(row))
+				s.Items = items(List(row))
 			}
 			if !p.accept(",") || !p.ok {
 				return s
@@ -429,7 +429,9 @@ func (p *parser) selection() *Statement {
 	return s
 }
 
-func splitList(tokens []Token) [][]Token {
+// List returns what is between the commas of a list, not counting those in
+// parentheses.
+func List(tokens []Token) [][]Token {
 	p := &parser{tokens: tokens, ok: true}
 	return p.list()
 }
@@ -539,7 +541,7 @@ func (p *parser) insert() *Statement {
 	case p.accept("DEFAULT", "VALUES"):
 	case p.accept("VALUES"):
 		for {
-			s.Rows = append(s.Rows, splitList(p.parenthesised()))
+			s.Rows = append(s.Rows, List(p.parenthesised()))
 			if !p.accept(",") || !p.ok {
 				break
 			}
@@ -626,4 +628,15 @@ func Subquery(tokens []Token, i int) (s *Statement, end int, ok bool) {
 	}
 	s = p.inner()
 	return s, p.i, p.ok
+}
+
+// Query returns the SELECT, VALUES or TABLE that tokens consist of, or false if they
+// do not, or it is not understood.
+func Query(tokens []Token) (*Statement, bool) {
+	p := &parser{tokens: tokens, ok: true}
+	if !p.startsQuery(0) {
+		return nil, false
+	}
+	s := p.statement()
+	return s, p.ok && p.i == len(tokens)
 }

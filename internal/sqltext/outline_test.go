@@ -201,3 +201,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Query reads a query that is a part of another text, and nothing else.
+func TestQuery(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"SELECT a FROM t WHERE b = 1": true, "(VALUES (1, 2))": true, "WITH q AS (SELECT 1) TABLE q": true,
+		"UPDATE t SET a = 1": false, "SELECT 1 INTO t": false, "SELECT 1) x": false, "": false,
+	} {
+		if _, ok := sqltext.Query(slices.Collect(sqltext.Tokens(text))); ok != want {
+			t.Errorf("%s: read %t, want %t", text, ok, want)
+		}
+	}
+}
