@@ -251,47 +251,11 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 		value, _ := field.ValueOf(ctx, row)
 		canonical, err := ciphertext.Bind(value)
 		if err != nil {
-			if s, ok := ctx.Value(selectionKey{}).(*selection); ok && s.leavesOut(field) {
-				return nil, p.openError(fmt.Errorf("%w to %s, which was not selected; select it too", ErrBinding, field.Name))
-			}
-			return nil, p.openError(fmt.Errorf("%w to %s, and %w in the row, or was not read in front of %s; select it too", ErrBinding, field.Name, err, p.field.DBName))
+			return nil, p.openError(fmt.Errorf("%w to %s, and %w in the row, or was not selected in front of %s; select it too", ErrBinding, field.Name, err, p.field.DBName))
 		}
 		bound = append(bound, canonical)
 	}
 	return bound, nil
-}
-
-// selection is what a query of a model selects. It is in the context of the
-// statement, where the serializer finds it, for as long as the query runs.
-type selection struct {
-	stmt   *gorm.Statement
-	before context.Context // of the statement
-}
-
-type selectionKey struct{}
-
-// enterSelection notes what a query selects, if not every column.
-func (m *modelPolicy) enterSelection(stmt *gorm.Statement) {
-	if len(m.bound) > 0 && len(stmt.Selects)+len(stmt.Omits) > 0 {
-		stmt.Context = context.WithValue(stmt.Context, selectionKey{}, &selection{stmt, stmt.Context})
-	}
-}
-
-// leaveSelection is its end.
-func leaveSelection(stmt *gorm.Statement) {
-	if s, ok := stmt.Context.Value(selectionKey{}).(*selection); ok && s.stmt == stmt {
-		stmt.Context = s.before
-	}
-}
-
-// leavesOut reports whether a query of the field's model does not select it.
-func (s *selection) leavesOut(field *schema.Field) bool {
-	named := func(names []string) bool {
-		return slices.ContainsFunc(names, func(name string) bool {
-			return name == "*" || name == field.Name || fold(name) == fold(field.DBName)
-		})
-	}
-	return s.stmt.Schema == field.Schema && (named(s.stmt.Omits) || len(s.stmt.Selects) > 0 && !named(s.stmt.Selects))
 }
 
 // orderSelect has a query read the values that a column is bound to before the

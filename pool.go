@@ -45,17 +45,13 @@ func (p *Plugin) enterQuery(db *gorm.DB) {
 		return
 	}
 	stmt := db.Statement
-	m := p.rowModel(stmt)
-	if readsOwnModel(stmt, m) {
-		m.enterSelection(stmt)
-		return
+	if m := p.rowModel(stmt); !readsOwnModel(stmt, m) {
+		p.putPool(stmt).alone = p.staysPlain(stmt, m)
 	}
-	p.putPool(stmt).alone = p.staysPlain(stmt, m)
 }
 
 // leaveQuery is all that is done after it, before its associations are read.
 func (p *Plugin) leaveQuery(db *gorm.DB) {
-	leaveSelection(db.Statement)
 	pool := poolOf(db.Statement)
 	p.leavePool(db)
 	if pool == nil || db.Error != nil {
