@@ -301,8 +301,14 @@ func (c *conditions) order(column any, operator string, values ...any) error {
 }
 
 func notQueryable(policy *policy, operator string) error {
-	return &Error{Op: "query", Table: policy.column.Table, Column: policy.column.Column,
-		Err: fmt.Errorf("%w: %s on it would find nothing; compare it with NULL, or select by another column", ErrNotQueryable, operator)}
+	instead := "compare it with NULL, or select by another column"
+	switch equality := slices.Contains([]string{"=", "<>", "IN", "NOT IN", "GROUP BY"}, operator); {
+	case equality && policy.searchable():
+		instead = "compare it with values that are arguments, by =, <>, IN or NOT IN"
+	case equality && !policy.column.Deterministic:
+		return policy.queryError(operator + " on it would find nothing, because it has no index; compare it with NULL, select by another column, or make it deterministic")
+	}
+	return policy.queryError(operator + " on it would find nothing; " + instead)
 }
 
 // column returns the policy of a column as a clause names it. It returns an

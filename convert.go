@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"gorm.io/gorm/schema"
@@ -96,7 +97,21 @@ func convert(ctx context.Context, field *schema.Field, set func(context.Context,
 }
 
 func misfit(from, to reflect.Type) error {
-	return fmt.Errorf("%w: a %s does not become a %s without loss; pass a %s", ErrType, from, to, to)
+	reason := ""
+	if isNumber(from) && isNumber(to) {
+		reason = ": it is out of range, or would be rounded"
+	}
+	return fmt.Errorf("%w: %s does not become %s without loss%s; pass %[3]s", ErrType, withArticle(from), withArticle(to), reason)
+}
+
+func isNumber(t reflect.Type) bool { return t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 }
+
+// withArticle returns the name of a type with its article.
+func withArticle(t reflect.Type) string {
+	if name := t.String(); strings.ContainsRune("aeioAEIO", rune(name[0])) {
+		return "an " + name
+	}
+	return "a " + t.String()
 }
 
 // text returns the text of a string or a byte slice.

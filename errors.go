@@ -59,6 +59,16 @@ var (
 	ErrNotQueryable = errors.New("an encrypted column cannot be compared by the database")
 )
 
+// literalError is an ErrExpression: the new value is a literal of the statement.
+type literalError struct{}
+
+func (literalError) Error() string {
+	return "the new value is in the text of the statement, which is sent as it is; pass it as an argument"
+}
+
+// Is reports whether the target is ErrExpression.
+func (literalError) Is(target error) bool { return target == ErrExpression }
+
 // ErrModel: a model cannot be encrypted as it is declared. The error is a
 // *ModelError.
 var ErrModel = errors.New("the model cannot be encrypted as it is declared")

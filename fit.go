@@ -55,7 +55,7 @@ func fit(value any, to reflect.Type) (any, error) {
 }
 
 func unfit(from, to reflect.Type) error {
-	return fmt.Errorf("%w: the value, a %s, does not go into a %s", ErrType, from, to)
+	return fmt.Errorf("%w: the value, %s, does not go into %s", ErrType, withArticle(from), withArticle(to))
 }
 
 // toText is toString for what is read, which text can always hold.

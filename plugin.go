@@ -72,6 +72,9 @@ func New(config Config) *Plugin { return &Plugin{config: config} }
 // Name returns "gormcrypt", under which db.Plugins holds the plugin.
 func (p *Plugin) Name() string { return "gormcrypt" }
 
+// Format writes the name, and nothing of what is inside: it remembers SQL texts.
+func (p *Plugin) Format(f fmt.State, _ rune) { fmt.Fprint(f, p.Name()) }
+
 // Initialize is called by db.Use. It loads the keyring, checks the models and
 // installs the gates. Call db.Use right after gorm.Open, before the *gorm.DB
 // is shared between goroutines, and before another one uses the same models:

@@ -311,6 +311,8 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []r
 		case isNullTest(tokens, i, before) && (from.policy != nil || from.index != nil || from.unknown):
 		case from.index != nil:
 			return true, from.index.notComputable()
+		case from.policy != nil && list == "" && operatorBeside(tokens, i, before) != "":
+			return true, notQueryable(from.policy, operatorBeside(tokens, i, before))
 		case from.policy != nil:
 			return true, notComputable(from.policy, list)
 		case from.unknown:
@@ -322,6 +324,31 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []r
 		}
 	}
 	return unknown, nil
+}
+
+// operatorBeside returns the operator that compares the column that token i names,
+// whose name with that of its table is behind token before, if one stands beside it.
+func operatorBeside(tokens []sqltext.Token, i, before int) string {
+	operator, negated, behind := comparisonOperator(tokens, i+1)
+	switch {
+	case operator == "=" && negated:
+		return "<>"
+	case operator == "=":
+		return "="
+	case operator == "IN" && negated:
+		return "NOT IN"
+	case operator == "IN":
+		return "IN"
+	case behind < len(tokens) && tokens[behind].Is("NOT"):
+		behind++
+	}
+	if behind < len(tokens) && tokens[behind].Is("<", ">", "LIKE", "ILIKE", "GLOB", "REGEXP", "SIMILAR", "BETWEEN", "IS") {
+		return strings.ToUpper(tokens[behind].Text)
+	}
+	if before > 0 && tokens[before].Is("=", "<", ">") {
+		return tokens[before].Text
+	}
+	return ""
 }
 
 // rowArgument returns the name in the parentheses of a function that has one
@@ -544,9 +571,11 @@ func (r *resolver) value(policy *policy, value []sqltext.Token, row *rowOutline,
 		_, err := r.expression(value, inside, nil)
 		return err
 	}
-	switch {
+	switch value = withoutParentheses(value); {
 	case len(value) == 1 && value[0].Is("NULL", "DEFAULT"):
 		return nil
+	case len(value) == 1 && (value[0].Kind == sqltext.String || value[0].Kind == sqltext.Number):
+		return policy.fail(literalError{})
 	case len(value) > 0 && value[0].Arg() >= 0 && (len(value) == 1 || value[1].Is("::") && isPlainCast(value[2:])):
 		i := value[0].Arg()
 		if r.placements == nil {
@@ -556,6 +585,14 @@ func (r *resolver) value(policy *policy, value []sqltext.Token, row *rowOutline,
 		return nil
 	}
 	return policy.fail(ErrExpression)
+}
+
+// withoutParentheses returns an expression without parentheses around all of it.
+func withoutParentheses(tokens []sqltext.Token) []sqltext.Token {
+	for len(tokens) > 2 && tokens[0].Is("(") && len(parenthesised(tokens)) == len(tokens)-2 {
+		tokens = parenthesised(tokens)
+	}
+	return tokens
 }
 
 // isPlainCast reports whether a cast keeps ciphertext as it is.

@@ -3,6 +3,7 @@ package ciphertext
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
@@ -36,7 +37,7 @@ var (
 // Error says which value could not be sealed or opened, and why. It never
 // holds the value, plain or encrypted.
 type Error struct {
-	// Op is "seal", "open" or "index".
+	// Op is "seal", "open", "index" or "query".
 	Op string
 	// Table and Column are the logical names that the value is bound to. They
 	// are empty for a value that is bound to no column.
@@ -51,8 +52,11 @@ type Error struct {
 // Error returns a message that names table, column and key version.
 func (e *Error) Error() string {
 	where := "a value without a column"
-	if e.Table != "" || e.Column != "" {
-		where = e.Table + "." + e.Column
+	switch {
+	case e.Table != "" || e.Column != "":
+		where = strings.Trim(e.Table+"."+e.Column, ".")
+	case e.Op == "query":
+		where = "an encrypted column"
 	}
 	if e.Version.IsZero() {
 		return fmt.Sprintf("gormcrypt: cannot %s %s: %v", e.Op, where, e.Err)

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"reflect"
@@ -390,6 +391,25 @@ func TestModelsThatGORMForgot(t *testing.T) {
 		db.requireSealed(t, "letters", "email")
 		db.requireUnsaid(t, "SECRET")
 	})
+}
+
+// Printed, with a *gorm.DB or by itself, the plugin is its name: the texts that it
+// remembers are nobody's business.
+func TestPluginPrintsItsName(t *testing.T) {
+	t.Parallel()
+	where := testdb.SQLite(t)
+	db := open(t, where, generate(t), &parentless{})
+	if err := db.Exec("UPDATE parentlesses SET id = id WHERE id = 4711").Error; err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		if text := fmt.Sprintf(verb, db.crypt); text != "gormcrypt" {
+			t.Errorf("%s prints %.200s", verb, text)
+		}
+		if text := fmt.Sprintf(verb, db.Config.Plugins); strings.Contains(text, "4711") {
+			t.Errorf("%s of the plugins prints %.200s", verb, text)
+		}
+	}
 }
 
 func TestConfigIsChecked(t *testing.T) {

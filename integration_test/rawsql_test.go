@@ -420,3 +420,53 @@ func TestHandWrittenSQLOfOrdinaryPrograms(t *testing.T) {
 		db.requireSealed(t, "taxpayers", "tax_id")
 	})
 }
+
+// Refusals say what to write instead.
+func TestRefusalsSayTheWayOut(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		db := openWard(t, where, &taxpayer{}, &small{})
+		sealed := must[gormcrypt.Sealed](t)(gormcrypt.Seal(db.DB, &patient{}, "Note", "SECRET"))
+		find := func(condition string, value any) error { return db.Where(condition, value).Find(&[]patient{}).Error }
+		for name, refused := range map[string]struct {
+			err  error
+			want string
+		}{
+			"=":             {find("note = ?", "SECRET"), "cannot query patients.note: an encrypted column cannot be compared by the database: = on it would find nothing, because it has no index; compare it with NULL, select by another column, or make it deterministic"},
+			"= in a map":    {db.Where(map[string]any{"note": "SECRET"}).Find(&[]patient{}).Error, "select by another column, or make it deterministic"},
+			"reversed":      {find("? = note", "SECRET"), ": = on it would find nothing, because it has no index"},
+			"NOT IN":        {find("note NOT IN ?", []string{"SECRET"}), ": NOT IN on it would find nothing, because it has no index"},
+			"LIKE":          {find("note LIKE ?", "SECRET%"), ": LIKE on it would find nothing; compare it with NULL, or select by another column"},
+			"NOT LIKE":      {find("note NOT LIKE ?", "SECRET%"), ": LIKE on it would find nothing; "},
+			"<":             {find("note < ?", "SECRET"), ": < on it would find nothing; "},
+			"function":      {find("upper(note) = ?", "SECRET"), "an expression on it would come to nothing; select it by itself, or compare it with NULL"},
+			"copy":          {db.Exec("UPDATE patients SET name = note").Error, "an expression on it would come to nothing"},
+			"deterministic": {db.Where("tax_id = 'SECRET'").Find(&[]taxpayer{}).Error, "compare it with values that are arguments, by =, <>, IN or NOT IN"},
+			"LIKE on it":    {db.Where("tax_id LIKE ?", "SECRET").Find(&[]taxpayer{}).Error, ": LIKE on it would find nothing; compare it with NULL"},
+			"GROUP BY":      {db.Model(&patient{}).Select("count(*)").Group("note").Find(&[]int{}).Error, "or make it deterministic"},
+			"literal":       {db.Exec("UPDATE patients SET note = 'SECRET'").Error, "the new value is in the text of the statement, which is sent as it is; pass it as an argument"},
+			"number":        {db.Exec("UPDATE patients SET weight = (424242)").Error, "pass it as an argument"},
+			"sealed":        {find("id = ?", sealed), "cannot query an encrypted column: "},
+			"out of range":  {db.Model(&small{}).Create(map[string]any{"size": 300}).Error, "an int does not become an int8 without loss: it is out of range, or would be rounded; pass an int8"},
+			"another kind":  {db.Model(&small{}).Create(map[string]any{"size": "SECRET"}).Error, "a string does not become an int8 without loss; pass an int8"},
+		} {
+			if refused.err == nil || !strings.Contains(refused.err.Error(), refused.want) || strings.Contains(refused.err.Error(), "SECRET") {
+				t.Errorf("%s: error %v, want %q", name, refused.err, refused.want)
+			}
+		}
+		if err := db.Exec("UPDATE patients SET note = (?), bed = ((?)), ward = (?)", "SECRET new", "SECRET", "w2").Error; err != nil {
+			t.Error(err)
+		}
+		var got patient
+		if err := db.First(&got).Error; err != nil || got.Note != "SECRET new" || got.Bed != "SECRET" {
+			t.Errorf("in parentheses: read %+v, %v", got, err)
+		}
+		db.requireUnsaid(t, "SECRET", "424242")
+	})
+}
+
+// small is a number that does not hold every other.
+type small struct {
+	ID   uint
+	Size int8 `gorm:"serializer:encrypted;type:text"`
+}
