@@ -91,7 +91,7 @@ var rawSQLRows = []row{
 			return c.db.Exec("UPDATE customers SET labels = ? WHERE name = ?", c.labels(), "ada").Error
 		})
 		c.refuses("customers", "labels", func() error {
-			return c.db.Exec("INSERT INTO customers (name, labels) VALUES (?, ?)", "bob", []string{c.text()}).Error
+			return c.db.Exec("INSERT INTO customers (name, labels) VALUES (?, ?)", "bob", []string{c.text(), c.text()}).Error
 		})
 	}},
 	{path: "`Exec(\"UPDATE ...\")` with values of `encryptedtype`", happens: "sealed, for the column", run: func(c *check) { c.assign(update, asTyped) }},
