@@ -59,15 +59,18 @@ var (
 	ErrNotQueryable = errors.New("an encrypted column cannot be compared by the database")
 )
 
-// literalError is an ErrExpression: the new value is a literal of the statement.
-type literalError struct{}
+// expressionError is an ErrExpression of which there is more to say.
+type expressionError string
 
-func (literalError) Error() string {
-	return "the new value is in the text of the statement, which is sent as it is; pass it as an argument"
-}
+const (
+	errLiteral       expressionError = "the new value is in the text of the statement, which is sent as it is; pass it as an argument"
+	errParenthesised expressionError = "the new value is in parentheses, as GORM writes a slice; write ? without them, and pass a slice as one of gormcrypt.Seal"
+)
+
+func (e expressionError) Error() string { return string(e) }
 
 // Is reports whether the target is ErrExpression.
-func (literalError) Is(target error) bool { return target == ErrExpression }
+func (expressionError) Is(target error) bool { return target == ErrExpression }
 
 // ErrModel: a model cannot be encrypted as it is declared. The error is a
 // *ModelError.

@@ -205,7 +205,7 @@ type handWrittenRow struct {
 }
 
 func (r *handWrittenRow) value(field *schema.Field) (any, error) {
-	tokens := withoutParentheses(r.tokens(field.DBName))
+	tokens := r.tokens(field.DBName)
 	if len(tokens) == 0 {
 		return nil, fmt.Errorf("the statement does not write %s; give it as an argument too, or pass the value as one of gormcrypt.Seal, with a model that has %[1]s", field.Name)
 	}

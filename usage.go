@@ -382,14 +382,11 @@ func position(columns []resultColumn, number string) *policy {
 // rowCount returns the length of the arguments of count if they are a star, a
 // column, or the different values of a deterministic one.
 func (r *resolver) rowCount(tokens []sqltext.Token, inside *scope) int {
-	end := slices.IndexFunc(tokens, func(t sqltext.Token) bool { return t.Is(")") })
-	if end < 0 {
-		return 0
-	}
-	argument := tokens[1:end]
+	argument := parenthesised(tokens)
+	end := len(argument) + 1
 	distinct := len(argument) > 0 && argument[0].Is("DISTINCT")
-	if distinct {
-		argument = argument[1:]
+	if distinct { // which GORM writes with parentheses behind
+		argument = withoutParentheses(argument[1:])
 	}
 	table, name, ok := sqltext.Item{Tokens: argument}.Column()
 	if !ok {
@@ -571,11 +568,14 @@ func (r *resolver) value(policy *policy, value []sqltext.Token, row *rowOutline,
 		_, err := r.expression(value, inside, nil)
 		return err
 	}
-	switch value = withoutParentheses(value); {
+	bare := withoutParentheses(value)
+	switch {
 	case len(value) == 1 && value[0].Is("NULL", "DEFAULT"):
 		return nil
-	case len(value) == 1 && (value[0].Kind == sqltext.String || value[0].Kind == sqltext.Number):
-		return policy.fail(literalError{})
+	case len(bare) == 1 && (bare[0].Kind == sqltext.String || bare[0].Kind == sqltext.Number):
+		return policy.fail(errLiteral)
+	case len(bare) < len(value) && bare[0].Arg() >= 0:
+		return policy.fail(errParenthesised)
 	case len(value) > 0 && value[0].Arg() >= 0 && (len(value) == 1 || value[1].Is("::") && isPlainCast(value[2:])):
 		i := value[0].Arg()
 		if r.placements == nil {

@@ -446,6 +446,8 @@ func TestRefusalsSayTheWayOut(t *testing.T) {
 			"GROUP BY":      {db.Model(&patient{}).Select("count(*)").Group("note").Find(&[]int{}).Error, "or make it deterministic"},
 			"literal":       {db.Exec("UPDATE patients SET note = 'SECRET'").Error, "the new value is in the text of the statement, which is sent as it is; pass it as an argument"},
 			"number":        {db.Exec("UPDATE patients SET weight = (424242)").Error, "pass it as an argument"},
+			"parentheses":   {db.Exec("UPDATE patients SET note = (?)", "SECRET").Error, "write ? without them"},
+			"slice":         {db.Exec("UPDATE patients SET tags = ?", []string{"SECRET", "x"}).Error, "pass a slice as one of gormcrypt.Seal"},
 			"sealed":        {find("id = ?", sealed), "cannot query an encrypted column: "},
 			"out of range":  {db.Model(&small{}).Create(map[string]any{"size": 300}).Error, "an int does not become an int8 without loss: it is out of range, or would be rounded; pass an int8"},
 			"another kind":  {db.Model(&small{}).Create(map[string]any{"size": "SECRET"}).Error, "a string does not become an int8 without loss; pass an int8"},
@@ -453,13 +455,6 @@ func TestRefusalsSayTheWayOut(t *testing.T) {
 			if refused.err == nil || !strings.Contains(refused.err.Error(), refused.want) || strings.Contains(refused.err.Error(), "SECRET") {
 				t.Errorf("%s: error %v, want %q", name, refused.err, refused.want)
 			}
-		}
-		if err := db.Exec("UPDATE patients SET note = (?), bed = ((?)), ward = (?)", "SECRET new", "SECRET", "w2").Error; err != nil {
-			t.Error(err)
-		}
-		var got patient
-		if err := db.First(&got).Error; err != nil || got.Note != "SECRET new" || got.Bed != "SECRET" {
-			t.Errorf("in parentheses: read %+v, %v", got, err)
 		}
 		db.requireUnsaid(t, "SECRET", "424242")
 	})

@@ -256,9 +256,17 @@ type option struct {
 	Value  any             `gorm:"serializer:encrypted"`
 }
 
+// pledge has a column that is bound to another.
+type pledge struct {
+	ID     uint
+	Name   string `gorm:"size:100;unique"`
+	Lender string `gorm:"size:100"`
+	Number string `gorm:"serializer:encrypted" encrypt:"bind=Lender"`
+}
+
 // tables are the models that have a table, and one only.
 func tables() []any {
-	return []any{&customer{}, &owner{}, &company{}, &country{}, &passport{}, &card{}, &group{}, &membership{}, &remark{}, &visitor{}, &option{}}
+	return []any{&customer{}, &owner{}, &company{}, &country{}, &passport{}, &card{}, &group{}, &membership{}, &remark{}, &visitor{}, &option{}, &pledge{}}
 }
 
 // models are all structs with encrypted fields.

@@ -174,6 +174,33 @@ var modelReads = []row{
 		c.must(c.fresh().Select("customers.name, customers.email, salary").First(&quoted).Error)
 		c.same("what was selected", &quoted, &customer{Name: "ada", Email: ada.Email, Salary: ada.Salary})
 	}},
+	{path: "A column with `bind=`, with what it is bound to: `Find`, `Select`, `Raw`, into models, maps and other structs", happens: opened, run: func(c *check) {
+		want := pledge{ID: 1, Name: "ada", Lender: "x", Number: c.text()}
+		c.must(c.db.Create(&want).Error)
+		var found, selected, raw pledge
+		c.must(c.fresh().First(&found).Error)
+		c.must(c.fresh().Select("id", "number", "name", "lender").Find(&selected).Error)
+		c.must(c.fresh().Raw("SELECT * FROM pledges").Scan(&raw).Error)
+		c.same("what was read", []pledge{found, selected, raw}, []pledge{want, want, want})
+		one := map[string]any{}
+		c.must(c.fresh().Model(&pledge{}).Select("number", "lender").Take(&one).Error)
+		c.same("the map", one, map[string]any{"number": want.Number, "lender": "x"})
+		var other struct{ Number, Lender string }
+		c.must(c.fresh().Table("pledges").Take(&other).Error)
+		c.same("the number in another struct", other.Number, want.Number)
+	}},
+	{path: "A column with `bind=`, without what it is bound to: `Select`, `Omit`, `Pluck`, `Scan(&v)`", refused: errBinding, happens: "nothing is handed out", run: func(c *check) {
+		c.must(c.db.Create(&pledge{Name: "ada", Lender: "x", Number: c.text()}).Error)
+		var selected, omitted pledge
+		var plucked []string
+		var one string
+		c.refused(c.fresh().Select("number").First(&selected).Error, "pledges", "number")
+		c.refused(c.fresh().Omit("lender").First(&omitted).Error, "pledges", "number")
+		c.refused(c.fresh().Model(&pledge{}).Pluck("number", &plucked).Error, "pledges", "number")
+		c.refused(c.fresh().Model(&pledge{}).Select("number").Scan(&one).Error, "pledges", "number")
+		c.nothing(plucked)
+		c.nothing(one)
+	}},
 	{path: "`MapColumns`", happens: opened, run: func(c *check) {
 		ada := c.existing("ada")
 		var got customer

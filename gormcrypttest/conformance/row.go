@@ -40,6 +40,8 @@ var (
 	errExpression     = &refusal{name: "ErrExpression", is: []error{gormcrypt.ErrExpression}}
 	errNotQueryable   = &refusal{name: "ErrNotQueryable", is: []error{gormcrypt.ErrNotQueryable}}
 	errNoTerm         = &refusal{name: "ErrNotQueryable` or `ErrType", is: []error{gormcrypt.ErrNotQueryable, gormcrypt.ErrType}}
+	errDefinition     = &refusal{name: "ErrNotQueryable` or `ErrHandWritten", is: []error{gormcrypt.ErrNotQueryable, gormcrypt.ErrHandWritten}}
+	errBinding        = &refusal{name: "ErrBinding", is: []error{gormcrypt.ErrBinding}}
 	errHandWritten    = &refusal{name: "ErrHandWritten", is: []error{gormcrypt.ErrHandWritten}}
 	errAuthentication = &refusal{name: "ErrAuthentication", is: []error{gormcrypt.ErrAuthentication}}
 	errUnsealed       = &refusal{name: "ErrUnsealed", is: []error{gormcrypt.ErrUnsealed}}

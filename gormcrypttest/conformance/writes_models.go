@@ -107,7 +107,7 @@ var modelRows = []row{
 	declared("An encrypted foreign key", &withForeignKey{}),
 	declared("A unique encrypted field that is not deterministic", &withUnique{}),
 	declared("An encrypted field with `check:`", &withCheck{}),
-	{path: "A model with the mark that is not in `Config.Models`, on every path", refused: errModel, alone: true, run: func(c *check) {
+	{path: "A model with the mark that is not in `Config.Models`, on every path that names the model", refused: errModel, alone: true, run: func(c *check) {
 		c.existing("ada")
 		for _, use := range []func() error{
 			func() error { return c.db.Create(&unlisted{Secret: c.text()}).Error },
@@ -122,6 +122,13 @@ var modelRows = []row{
 		} {
 			c.refuses("", "", use)
 		}
+	}},
+	{path: "`Table(\"t\").Create(map)` and hand-written SQL, where the model of `t` is not in `Config.Models`", happens: "stored as it is: nothing tells the plugin that `t` has an encrypted column", run: func(c *check) {
+		c.execute("CREATE TABLE leads (name text, email text)")
+		defer c.execute("DROP TABLE leads")
+		c.must(c.db.Table("leads").Create(map[string]any{"name": "ada", "email": "plain"}).Error)
+		c.must(c.db.Exec("INSERT INTO leads (name, email) VALUES (?, ?)", "bob", "plain").Error)
+		c.same("the leads", c.query("SELECT name, email FROM leads ORDER BY name"), [][]any{{"ada", "plain"}, {"bob", "plain"}})
 	}},
 	{path: "A `*gorm.DB` without the plugin, on every path", refused: errNoPlugin, happens: "before anything is sent", alone: true, run: func(c *check) {
 		ada := c.existing("ada")

@@ -288,13 +288,51 @@ var rawSQLRows = []row{
 			})
 		}
 	}},
-	{path: "`Exec` that copies an encrypted column to a plain one", refused: errNotQueryable, run: func(c *check) {
+	{path: "`Exec` that copies an encrypted column to a plain one of a listed model's table", refused: errNotQueryable, run: func(c *check) {
 		c.existing("ada")
 		for _, column := range []string{"email", "upper(email)", "customers.email"} {
 			c.refuses("customers", "email", func() error {
 				return c.db.Exec("UPDATE customers SET city = "+column+" WHERE name = ?", "ada").Error
 			})
 		}
+	}},
+	{path: "`Exec(\"INSERT INTO other (...) SELECT col FROM t\")`, `CREATE TABLE other AS SELECT ...`, where no listed model has the table `other`", happens: "copies ciphertext, which is read there as the text that it is", run: func(c *check) {
+		c.existing("ada")
+		c.execute("CREATE TABLE leads (name text, email text)")
+		defer c.execute("DROP TABLE leads")
+		c.must(c.db.Exec("INSERT INTO leads (name, email) SELECT name, email FROM customers").Error)
+		c.must(c.db.Exec("CREATE TABLE copies AS SELECT name, email FROM customers").Error)
+		defer c.execute("DROP TABLE copies")
+		for _, table := range []string{"leads", "copies"} {
+			var copied string
+			c.must(c.fresh().Raw("SELECT email FROM " + table).Scan(&copied).Error)
+			c.ciphertext(copied)
+		}
+	}},
+	{path: "`Exec` of `CREATE VIEW`, `CREATE TABLE AS`, `CREATE INDEX`, `ALTER TABLE` with a condition on an encrypted column, an expression of it, or a value for it", refused: errDefinition, run: func(c *check) {
+		c.existing("ada")
+		for _, statement := range []string{
+			"CREATE VIEW v AS SELECT id FROM customers WHERE email = '" + c.text() + "'",
+			"CREATE TABLE v AS SELECT id, '" + c.text() + "' AS email FROM customers",
+			"CREATE TABLE v AS SELECT upper(email) FROM customers",
+			"CREATE INDEX v ON customers (name) WHERE email = '" + c.text() + "'",
+			"CREATE INDEX v ON customers (lower(email))",
+			"ALTER TABLE customers ADD CONSTRAINT v CHECK (email <> '" + c.text() + "')",
+			"ALTER TABLE customers ALTER COLUMN email SET DEFAULT '" + c.text() + "'",
+		} {
+			c.refuses("customers", "email", func() error { return c.db.Exec(statement).Error })
+		}
+	}},
+	{path: "`Exec` of the same with plain columns of such a table, and of `CREATE INDEX` on an encrypted column", happens: "passes", run: func(c *check) {
+		ada := c.existing("ada")
+		for name, statement := range map[string]string{
+			"VIEW v1":  "CREATE VIEW v1 AS SELECT name, email FROM customers WHERE city <> 'x'",
+			"INDEX v2": "CREATE INDEX v2 ON customers (city) WHERE name <> 'x'", "INDEX v3": "CREATE UNIQUE INDEX v3 ON customers (tax_number)",
+		} {
+			c.must(c.db.Exec(statement).Error)
+			defer c.execute("DROP " + name)
+		}
+		expect(c, ada)
 	}},
 	{path: "`Exec(\"INSERT ... SELECT ?\")`", refused: errExpression, run: func(c *check) {
 		c.existing("ada")
