@@ -356,23 +356,25 @@ func (w *rewriter) wanted(ctx context.Context, c comparison) ([][]any, error) {
 func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, inside *scope) (last int, ok bool) {
 	c := comparison{policy: from.policy, index: from.index, start: tokens[before+1].Start}
 	table := strings.TrimSuffix(r.query[c.start:tokens[i].Start], ".")
-	column := tokens[i].Text
-	switch source := inside.source(from); {
+	column := r.query[tokens[i].Start:tokens[i].End]
+	switch {
 	case from.index != nil:
 	case from.policy.searchable():
 		if last, ok := r.comparedColumn(tokens, i, before, from, inside); ok {
 			return last, true
 		}
-	case source == nil:
-		return 0, false
 	default:
-		if c.index = source.models.searchIndex(column); c.index == nil {
+		qualifier := ""
+		if table != "" {
+			qualifier = tokens[i-2].Text
+		}
+		if c.index = inside.searchIndex(qualifier, fold(tokens[i].Text), r.models(from.policy.field.Schema.Table), from.policy); c.index == nil {
 			return 0, false
 		}
-		column = c.index.field.DBName
+		column = quoteLike(column, c.index.field.DBName)
 	}
-	if c.column = quoteLike(r.query[tokens[i].Start:tokens[i].End], column); table != "" {
-		c.column = table + "." + c.column
+	if c.column = column; table != "" {
+		c.column = table + "." + column
 	}
 	return r.comparison(tokens, i, before, c, from, inside)
 }
