@@ -104,8 +104,12 @@ func (p *Plugin) checkSelect(stmt *gorm.Statement, expr clause.Expression) claus
 	switch e := expr.(type) {
 	case clause.Select: // which has no expression of its own once it was added
 		for _, column := range e.Columns {
-			if column.Raw && !p.tables.empty() {
+			switch {
+			case p.tables.empty():
+			case column.Raw:
 				_ = p.conditions(stmt).text(column.Name, nil) // has no arguments
+			case e.Distinct:
+				_, _ = p.conditions(stmt).column(column) // which may not be told apart, and is read as text
 			}
 		}
 		if p.tables.bound.Load() {

@@ -60,7 +60,7 @@ func (s *resultSource) column(name string) (from origin, ok bool) {
 			}
 		} else if column.name == name {
 			// Its neighbours are those of this statement, not of that one.
-			return origin{policy: column.policy, table: s.name, column: name, unknown: column.unknown}, true
+			return origin{policy: column.policy, index: column.index, table: s.name, column: name, unknown: column.unknown}, true
 		}
 	}
 	return origin{}, false
@@ -134,7 +134,7 @@ func merge(first, second []resultColumn) ([]resultColumn, error) {
 		if len(first) == len(second) {
 			other = second[i]
 		}
-		if first[i].star == nil && other.star == nil && first[i].policy == other.policy && first[i].unknown == other.unknown {
+		if first[i].star == nil && other.star == nil && first[i].policy == other.policy && first[i].index == other.index && first[i].unknown == other.unknown {
 			continue
 		}
 		for _, side := range []resultColumn{first[i], other} {
@@ -272,13 +272,44 @@ func (s *scope) row(table, name string) *resultSource {
 	return nil
 }
 
-// source returns the table that a column comes from, nil for those of statements in
-// place of one.
-func (s *scope) source(from origin) *resultSource {
-	if source := s.named(from.table); source != nil && source.derived == nil && !source.unknown {
-		return source
+// source returns the table that a name stands for a column of, nil if it stands for
+// an item of a select list.
+func (s *scope) source(table, name string) *resultSource {
+	if table != "" {
+		return s.named(table)
+	}
+	for ; s != nil; s = s.outer {
+		for i := range s.sources {
+			if _, ok := s.sources[i].column(name); ok {
+				return &s.sources[i]
+			}
+		}
+		if _, ok := s.aliases[name]; ok {
+			break
+		}
 	}
 	return nil
+}
+
+// searchIndex returns the index by which equal values of an encrypted column are
+// found, nil if its table has none. A statement in place of a table has one if it
+// selects that of the models. It is not filtered by, if that is truncated.
+func (s *scope) searchIndex(table, name string, models modelPolicies, policy *policy) *index {
+	source := s.source(table, name)
+	switch {
+	case source == nil:
+		return nil
+	case source.derived == nil:
+		return source.models.searchIndex(name)
+	}
+	x := models.searchIndex(policy.field.DBName)
+	if x == nil || x.truncated() {
+		return nil
+	}
+	if selected, _ := source.column(fold(x.field.DBName)); selected.index != x {
+		return nil
+	}
+	return x
 }
 
 // encrypted reports whether the table may have an encrypted column.

@@ -358,26 +358,28 @@ func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, 
 		return 0, false
 	}
 	c := comparison{policy: from.policy, index: from.index, start: tokens[before+1].Start}
-	table, column := "", tokens[i].Text
+	table, column := "", r.query[tokens[i].Start:tokens[i].End]
 	if before+1 < i {
 		table = r.query[c.start:tokens[i-2].End]
 	}
-	switch source := inside.source(from); {
+	switch {
 	case from.index != nil:
 	case from.policy.searchable():
 		if last, ok := r.comparedColumn(tokens, i, before, from, inside); ok {
 			return last, true
 		}
-	case source == nil:
-		return 0, false
 	default:
-		if c.index = source.models.searchIndex(column); c.index == nil {
+		qualifier := ""
+		if table != "" {
+			qualifier = tokens[i-2].Text
+		}
+		if c.index = inside.searchIndex(qualifier, fold(tokens[i].Text), r.models(from.policy.field.Schema.Table), from.policy); c.index == nil {
 			return 0, false
 		}
-		column = c.index.field.DBName
+		column = quoteLike(column, c.index.field.DBName)
 	}
-	if c.column = quoteLike(r.query[tokens[i].Start:tokens[i].End], column); table != "" {
-		c.column = table + "." + c.column
+	if c.column = column; table != "" {
+		c.column = table + "." + column
 	}
 	return r.comparison(tokens, i, before, c, from, inside)
 }

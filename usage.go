@@ -388,6 +388,10 @@ func (r *resolver) rowCount(tokens []sqltext.Token, inside *scope) int {
 	if distinct { // which GORM writes with parentheses behind
 		argument = withoutParentheses(argument[1:])
 	}
+	if len(argument) > 0 && argument[0].Is("(") && end+1 < len(tokens) && tokens[end+1].Is(")") { // as GORM writes it
+		argument = argument[1:]
+		end++
+	}
 	table, name, ok := sqltext.Item{Tokens: argument}.Column()
 	if !ok {
 		return 0

@@ -24,13 +24,18 @@ an embedded struct, a deterministic field) and of the types of ` + "`encryptedty
 "yes" means that what the row says happens on that database, and that four checks found nothing:
 
 - **value**: what was written is what another ` + "`*gorm.DB`" + `, with another plugin under the same keyring, reads;
-- **stored**: every value of an encrypted column is ciphertext, or NULL, to plain ` + "`database/sql`" + `;
+- **stored**: every value of an encrypted column is ciphertext, or NULL, and every one of a blind index a term, or NULL, to plain
+  ` + "`database/sql`" + `;
 - **wire**: no plaintext was in an SQL text, an argument or a result, between ` + "`database/sql`" + ` and the driver;
 - **said**: none is in what GORM's loggers write at their most talkative, or in an error, and the program's own maps and
   structs are what they were.
 
 What is refused fails with the error that is named, which tells table and column where there are such. Writes and conditions
 are refused before they are sent, and nothing that is stored changes; of reads, nothing is handed out. ` + "`G[T]`" + ` is ` + "`gorm.G[T](db)`" + `, the generic API.
+
+Each row of the conditions runs by a field that has a blind index and by a deterministic one, unless it names one of them, and with
+one live index key and with two, unless it says so: rows that were written under either are found. Rows of the other tables that have conditions refused are about
+fields without an index.
 `
 
 // Every path through GORM, on both databases; and docs/gorm-paths.md says what it

@@ -80,6 +80,7 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 					"text, new key":        {db.Where("tax_id = ?", "SECRET 3"), []uint{3}},
 					"qualified":            {db.Where("citizens.tax_id = ?", "SECRET 2"), []uint{2}},
 					"quoted":               {db.Where(`"citizens"."tax_id" = ?`, "SECRET 2"), []uint{2}},
+					"capitals":             {db.Where("TAX_ID = ? AND Citizens.Year IN ?", "SECRET 2", []int{2}), []uint{2}},
 					"reversed":             {db.Where("? = tax_id", "SECRET 2"), []uint{2}},
 					"not NULL":             {db.Where("tax_id IS NOT NULL AND year = ?", 2), []uint{2}},
 					"named":                {db.Where("tax_id = @t AND name = @n", map[string]any{"t": "SECRET 1", "n": "ada"}), []uint{1}},
@@ -167,7 +168,13 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 				}
 				joined := db.Joins("JOIN citizens o ON o.other = citizens.tax_id").Find(&[]citizen{})
 				grouped := db.Model(&citizen{}).Select("year, count(*) AS n").Group("year").Find(&[]map[string]any{})
-				for what, tx := range map[string]*gorm.DB{"join of columns": joined, "GROUP BY": grouped} {
+				var n int64
+				distinct := db.Model(&citizen{}).Distinct("year").Find(&[]citizen{})
+				counted := db.Model(&citizen{}).Distinct("year").Count(&n)
+				if counted.Error == nil && n != 2 {
+					t.Errorf("there are %d years", n)
+				}
+				for what, tx := range map[string]*gorm.DB{"join of columns": joined, "GROUP BY": grouped, "DISTINCT": distinct, "count(DISTINCT)": counted} {
 					if refused := errors.Is(tx.Error, gormcrypt.ErrNotQueryable); refused != (live == 2) || !refused && tx.Error != nil {
 						t.Errorf("%s: %v", what, tx.Error)
 					}

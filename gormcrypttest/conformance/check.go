@@ -193,6 +193,15 @@ func (c *check) freeze() {
 	}
 }
 
+// thaw checks that they do.
+func (c *check) thaw() {
+	c.Helper()
+	if c.frozen != nil && !slices.Equal(c.contents(), c.frozen) {
+		c.fail("refused", "what is stored has changed")
+	}
+	c.frozen = nil
+}
+
 // contents returns all that the tables hold.
 func (c *check) contents() []string {
 	c.Helper()
@@ -259,9 +268,7 @@ func (c *check) finish() {
 		c.fail("run", "the row has nothing refused")
 	}
 	c.checkStored()
-	if c.frozen != nil && !slices.Equal(c.contents(), c.frozen) {
-		c.fail("refused", "what is stored has changed")
-	}
+	c.thaw()
 	for _, leak := range c.wire.Leaks() {
 		c.fail("wire", "%v", leak)
 	}
@@ -277,20 +284,29 @@ func (c *check) finish() {
 	}
 }
 
-// checkStored looks at the values of all encrypted columns.
+// checkStored looks at the values of all encrypted columns, and of all blind
+// indexes.
 func (c *check) checkStored() {
 	c.Helper()
 	for _, table := range c.place.tables {
 		c.requireSealed(table.name, table.encrypted...)
+		if len(table.indexes) > 0 {
+			c.requirePrefix("i", table.name, table.indexes...)
+		}
 	}
 }
 
 // requireSealed is the check of what is stored.
 func (c *check) requireSealed(table string, columns ...string) {
 	c.Helper()
+	c.requirePrefix("gc1:", table, columns...)
+}
+
+func (c *check) requirePrefix(prefix, table string, columns ...string) {
+	c.Helper()
 	for _, row := range c.query("SELECT " + strings.Join(columns, ", ") + " FROM " + table) {
 		for i, value := range row {
-			if text, ok := value.(string); value != nil && (!ok || !strings.HasPrefix(text, "gc1:")) {
+			if text, ok := value.(string); value != nil && (!ok || !strings.HasPrefix(text, prefix)) {
 				c.fail("stored", "%s.%s holds a %T, %.20q", table, columns[i], value, fmt.Sprint(value))
 			}
 		}

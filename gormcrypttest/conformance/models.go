@@ -264,9 +264,23 @@ type pledge struct {
 	Number string `gorm:"serializer:encrypted" encrypt:"bind=Lender"`
 }
 
+// subscriber has two fields whose values can be found, one by its index and one
+// because equal values of it are stored alike, and one whose cannot.
+type subscriber struct {
+	ID         uint
+	Name       string                   `gorm:"size:100;unique"`
+	City       string                   // not encrypted
+	Email      *string                  `gorm:"serializer:encrypted"`
+	EmailIndex encryptedtype.BlindIndex `gorm:"index" encrypt:"of=Email"`
+	TaxNumber  *string                  `gorm:"serializer:encrypted;index" encrypt:"deterministic"`
+	Note       string                   `gorm:"serializer:encrypted"`
+	SponsorID  *uint
+	Sponsor    *subscriber
+}
+
 // tables are the models that have a table, and one only.
 func tables() []any {
-	return []any{&customer{}, &owner{}, &company{}, &country{}, &passport{}, &card{}, &group{}, &membership{}, &remark{}, &visitor{}, &option{}, &pledge{}}
+	return []any{&customer{}, &owner{}, &company{}, &country{}, &passport{}, &card{}, &group{}, &membership{}, &remark{}, &visitor{}, &option{}, &pledge{}, &subscriber{}}
 }
 
 // models are all structs with encrypted fields.

@@ -10,7 +10,7 @@ type Report struct {
 
 // Result is what came of one row.
 type Result struct {
-	// Section is the table of the page: "Writes" or "Reads".
+	// Section is the table of the page: "Writes", "Reads" or "Conditions".
 	Section string
 	// Path and Happens are the row, in Markdown.
 	Path, Happens string

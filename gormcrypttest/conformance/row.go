@@ -91,6 +91,9 @@ var sections = number(
 	section{"Reads", slices.Concat(
 		modelReads, relationReads, structReads, mapReads, valueReads, sqlReads, failureReads,
 	)},
+	section{"Conditions", slices.Concat(
+		equalityConditions, statementConditions, joinConditions, subqueryConditions, refusedConditions, groupConditions,
+	)},
 )
 
 // number numbers the rows, for their secrets.

@@ -19,8 +19,8 @@
 //
 //   - value: what was written is what is read, by another *gorm.DB with another
 //     plugin under the same keyring;
-//   - stored: every value of an encrypted column is ciphertext, or NULL, to plain
-//     database/sql;
+//   - stored: every value of an encrypted column is ciphertext, or NULL, and every
+//     one of a blind index is a term, or NULL, to plain database/sql;
 //   - wire: no marker was in an SQL text, an argument or a result, between
 //     database/sql and the driver;
 //   - said: no marker is in what GORM's loggers wrote, at Info, with every
@@ -34,6 +34,7 @@ package conformance
 
 import (
 	"database/sql"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -118,10 +119,10 @@ type place struct {
 	tables []table
 }
 
-// table is one of the suite's, with its encrypted columns.
+// table is one of the suite's, with its encrypted columns and its blind indexes.
 type table struct {
-	name      string
-	encrypted []string
+	name               string
+	encrypted, indexes []string
 }
 
 func newSuite(t *testing.T, open func(testing.TB) Database) *suite {
@@ -188,7 +189,7 @@ func (p *place) prepare(t *testing.T, keys keyring.Source) {
 		if err := stmt.Parse(model); err != nil {
 			t.Fatal(err)
 		}
-		p.tables = append(p.tables, table{stmt.Schema.Table, encryptedColumns(stmt.Schema)})
+		p.tables = append(p.tables, table{stmt.Schema.Table, encryptedColumns(stmt.Schema), indexColumns(stmt.Schema)})
 	}
 }
 
@@ -196,6 +197,16 @@ func encryptedColumns(s *schema.Schema) []string {
 	var columns []string
 	for _, field := range s.Fields {
 		if strings.EqualFold(field.TagSettings["SERIALIZER"], "encrypted") && field.DBName != "" {
+			columns = append(columns, field.DBName)
+		}
+	}
+	return columns
+}
+
+func indexColumns(s *schema.Schema) []string {
+	var columns []string
+	for _, field := range s.Fields {
+		if field.FieldType == reflect.TypeFor[encryptedtype.BlindIndex]() {
 			columns = append(columns, field.DBName)
 		}
 	}
