@@ -251,7 +251,12 @@ func (r *IndexReport) read(stmt *gorm.Statement, versions []keyring.Version) err
 func (r IndexReport) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "\n"+format, args...) }
-	percent := func(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+	percent := func(share float64) string {
+		if share > 0 && share < .0001 {
+			return "< 0.01 %"
+		}
+		return fmt.Sprintf("%.2f %%", 100*share)
+	}
 	held := r.Rows - r.Nulls
 	fmt.Fprintf(&b, "%s.%s: %d rows, of which %d are NULL", r.Table, r.Column, r.Rows, r.Nulls)
 	if r.Distinct == 0 {
