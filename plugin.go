@@ -80,6 +80,10 @@ func (p *Plugin) Format(f fmt.State, _ rune) { fmt.Fprint(f, p.Name()) }
 // is shared between goroutines, and before another one uses the same models:
 // while it runs, GORM parses them for every *gorm.DB.
 //
+// It warns, by the logger of db, of fields of few possible values by their Go
+// type, such as a bool, that are deterministic or have a blind index of them
+// alone: their frequencies give them away.
+//
 // It returns the error of the key source, a *ModelError, or an error that says
 // what is missing in the configuration.
 func (p *Plugin) Initialize(db *gorm.DB) error {
@@ -101,6 +105,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	if err := p.registerModels(db); err != nil {
 		return err
 	}
+	p.warnOfFewValues(db)
 	p.installBuilders(db)
 	return p.installCallbacks(db)
 }

@@ -56,15 +56,7 @@ func asSealed(value any) (Sealed, bool) {
 // It returns ErrNoPlugin if db is without the plugin, a *ModelError if there is
 // no such field or it is not encrypted, and otherwise an *Error.
 func Seal(db *gorm.DB, model any, field string, value any) (Sealed, error) {
-	p, ok := db.Plugins[(&Plugin{}).Name()].(*Plugin)
-	if !ok {
-		return Sealed{}, ErrNoPlugin
-	}
-	stmt := &gorm.Statement{DB: db}
-	if err := stmt.Parse(model); err != nil {
-		return Sealed{}, fmt.Errorf("gormcrypt: parsing the model %T: %w", model, err)
-	}
-	m, err := p.model(stmt.Schema)
+	_, stmt, m, err := parsed(db, model)
 	if err != nil {
 		return Sealed{}, err
 	}
@@ -86,6 +78,20 @@ func Seal(db *gorm.DB, model any, field string, value any) (Sealed, error) {
 	}
 	sealed.bound, err = policy.boundTo(db.Statement.Context, into)
 	return sealed, err
+}
+
+// parsed returns the plugin of a *gorm.DB, and what it knows of a model.
+func parsed(db *gorm.DB, model any) (*Plugin, *gorm.Statement, *modelPolicy, error) {
+	p, ok := db.Plugins[(&Plugin{}).Name()].(*Plugin)
+	if !ok {
+		return nil, nil, nil, ErrNoPlugin
+	}
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(model); err != nil {
+		return nil, nil, nil, fmt.Errorf("gormcrypt: parsing the model %T: %w", model, err)
+	}
+	m, err := p.model(stmt.Schema)
+	return p, stmt, m, err
 }
 
 // modelRow is a row as a model has it.

@@ -127,7 +127,7 @@ func (c *Column) derive(ring *keyring.Keyring, id keyID) (*columnKey, error) {
 		first:     id.first,
 		ad:        associatedData(id.first, id.version, c.Table, c.Column),
 		head:      []byte{id.first},
-		prefix:    []byte(magic + id.version.String() + ":"),
+		prefix:    []byte(Prefix(id.version)),
 	}
 	if id.first&namedFlag != 0 {
 		key.head = appendName(appendName(key.head, c.Table), c.Column)

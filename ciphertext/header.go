@@ -45,6 +45,10 @@ type Header struct {
 	PlaintextLen int
 }
 
+// Prefix returns what every value starts with that a key version sealed, in its
+// text and in its binary form.
+func Prefix(version keyring.Version) string { return magic + version.String() + ":" }
+
 // Parse reads the header of a stored value, in its text or its binary form.
 // It returns an error that wraps ErrNotCiphertext, ErrUnsupported or
 // ErrMalformed, and never quotes the value.

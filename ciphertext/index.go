@@ -243,7 +243,7 @@ func (x *Index) derive(ring *keyring.Keyring) ([]indexKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		key := indexKey{prefix: version.String() + ":", bits: x.Bits, mac: newMAC(secret[:sha256.Size])}
+		key := indexKey{prefix: TermPrefix(version), bits: x.Bits, mac: newMAC(secret[:sha256.Size])}
 		if key.bits == 0 {
 			key.bits = maxBits
 		}
@@ -315,6 +315,9 @@ func (x *Index) fail(err error) error {
 
 // ErrNotTerm: the stored value is not a term of a blind index.
 var ErrNotTerm = errors.New("the stored value is not a term of a blind index: it was written past the plugin, or cut")
+
+// TermPrefix returns what every term under a key version starts with.
+func TermPrefix(version keyring.Version) string { return version.String() + ":" }
 
 // Term is what a term says of itself, to anyone, without a key.
 type Term struct {
