@@ -241,9 +241,9 @@ func (d *definition) parts(parts [][]sqltext.Token) error {
 		if i == len(part) {
 			continue
 		}
-		policy := d.models.column(trimQuotes(part[i].Text))
+		name := trimQuotes(part[i].Text)
 		for ; i < len(part); i++ {
-			if err := d.attribute(policy, part, i); err != nil {
+			if err := d.attribute(name, part, i); err != nil {
 				return err
 			}
 		}
@@ -251,9 +251,10 @@ func (d *definition) parts(parts [][]sqltext.Token) error {
 	return nil
 }
 
-// attribute reads what starts at token i in the definition of a column, which is
-// encrypted if it has a policy, or of a constraint.
-func (d *definition) attribute(policy *policy, part []sqltext.Token, i int) error {
+// attribute reads what starts at token i in the definition of a column of that name,
+// or of a constraint.
+func (d *definition) attribute(name string, part []sqltext.Token, i int) error {
+	policy, bound := d.models.column(name), d.models.boundTo(name)
 	next := part[min(i+1, len(part)-1)]
 	switch token := part[i]; {
 	case token.Is("CHECK", "AS") && next.Is("("):
@@ -266,9 +267,11 @@ func (d *definition) attribute(policy *policy, part []sqltext.Token, i int) erro
 	case token.Is("USING"):
 		column, cast := castColumn(part[i+1:])
 		switch {
-		case cast && (policy == nil || d.models.column(column) == policy):
+		case cast && (fold(column) == fold(name) || policy == nil && bound == nil):
 		case policy != nil:
 			return handWrittenError(policy, "it would hold what is not its ciphertext")
+		case bound != nil:
+			return handWrittenError(bound[0], "it is bound to "+name+", which would change without it")
 		default:
 			return d.condition(part[i+1:])
 		}

@@ -26,7 +26,7 @@
 //	bind=AccountID,TenantID  the ciphertext opens only beside these values of its row
 //	context=table.column     the logical name it is bound to, instead of today's table and column
 //	pad=64                   the plaintext is padded to a multiple, to hide its length
-//	deterministic            equal values give equal ciphertexts, under the index key
+//	deterministic            equal values give equal ciphertexts, under the index key, and can be compared with values
 //
 // # Errors
 //

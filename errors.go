@@ -49,7 +49,9 @@ var (
 	// the one that a Sealed was made for.
 	ErrBinding = errors.New("the value is bound")
 	// ErrUnknownOrigin: a result holds ciphertext in a column of which it cannot be
-	// told where it comes from, such as one of a view, and so not how to open it.
+	// told where it comes from, such as one of two tables, and so not how to open it.
+	// A view that the plugin was not told of is a table without encrypted columns to
+	// it: that gives ciphertext as text, and not this.
 	ErrUnknownOrigin = errors.New("the result has ciphertext in a column of which it cannot be told where it comes from; select the encrypted column by its name, from its table")
 	// ErrHandWritten: a statement that the program wrote as SQL has to do with an
 	// encrypted column, and cannot be read for certain.

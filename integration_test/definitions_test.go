@@ -52,6 +52,7 @@ func TestDefinitionsWithEncryptedColumns(t *testing.T) {
 			"ALTER TABLE patients ALTER COLUMN note TYPE text USING upper(note)",
 			"ALTER TABLE patients ALTER COLUMN note TYPE text USING name",
 			"ALTER TABLE patients ALTER COLUMN name TYPE text USING coalesce(note, 'SECRET')",
+			"ALTER TABLE patients ALTER COLUMN ward TYPE text USING upper(ward)",
 			"ALTER POLICY p ON patients USING (note = 'SECRET')",
 		} {
 			var args []any
@@ -98,6 +99,7 @@ func TestDefinitionsThatPass(t *testing.T) {
 				"CREATE OR REPLACE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM patients $$",
 				"ALTER TABLE patients ADD CONSTRAINT c CHECK (name <> 'x'), ALTER COLUMN note DROP DEFAULT",
 				`ALTER TABLE visits ALTER COLUMN "note" TYPE varchar(2000) USING "note"::varchar(2000)`,
+				`ALTER TABLE taxpayers ALTER COLUMN name TYPE varchar(100) USING upper(name)`,
 				"CREATE SEQUENCE s OWNED BY patients.id", "CREATE POLICY p ON patients USING (name = current_user)")
 		} else {
 			statements[7] = strings.ReplaceAll(statements[7], ` COLLATE "C"`, " COLLATE NOCASE")
