@@ -171,10 +171,11 @@ func (p *Plugin) conditions(stmt *gorm.Statement) *conditions {
 	return &conditions{plugin: p, stmt: stmt}
 }
 
-// putPool has the statement read again when it is text.
+// putPool has the statement read again when it is text. One that had no pool put
+// in front of it before reads its own model.
 func (c *conditions) putPool() {
-	if !c.stmt.DryRun { // which is read again in any case
-		c.plugin.putPool(c.stmt)
+	if !c.stmt.DryRun && poolOf(c.stmt) == nil { // a dry run is read again in any case
+		c.plugin.putPool(c.stmt).own = true
 	}
 }
 

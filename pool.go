@@ -30,6 +30,8 @@ type openingPool struct {
 	// alone says that no gate looks at what GORM builds: the statement is read
 	// here, when it is text.
 	alone bool
+	// own says that the result goes to fields that the serializer opens.
+	own bool
 	// joined are the relations in the result.
 	joined []*joinedRelation
 	// selection is what is left to do with its rows.
@@ -248,7 +250,7 @@ func (o *openingPool) QueryContext(ctx context.Context, query string, args ...an
 		return nil, o.selection.filters[0].index.unfiltered("the result has no column by which it would be filtered; select the encrypted column too")
 	}
 	rows, err := o.ConnPool.QueryContext(ctx, query, args...)
-	if err != nil || read.columns == nil || o.closed {
+	if err != nil || read.columns == nil || o.closed || o.own && o.selection == nil {
 		return rows, err
 	}
 	opened, from, err := openRows(o.stmt, rows, read.columns, o.writes)
