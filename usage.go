@@ -87,6 +87,11 @@ func (r *resolver) statement(s *sqltext.Statement, outer *scope) ([]resultColumn
 	if err != nil {
 		return nil, err
 	}
+	for _, column := range columns {
+		if len(s.Union) > 0 && column.policy != nil && column.policy.column.Deterministic {
+			r.oneVersion = append(r.oneVersion, column.policy)
+		}
+	}
 	for _, other := range s.Union {
 		more, err := r.statement(other, outer.with(inside.common))
 		if err != nil {
@@ -396,7 +401,7 @@ func (r *resolver) rowCount(tokens []sqltext.Token, inside *scope) int {
 	if !ok {
 		return 0
 	}
-	if from := inside.column(table, name); distinct && from.unknown {
+	if from := inside.column(table, name); distinct && (from.unknown || from.index != nil) {
 		return 0
 	} else if distinct && from.policy != nil {
 		if !from.policy.column.Deterministic {
@@ -497,9 +502,11 @@ func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
 	for _, assignment := range s.Set {
 		policy := models.column(assignment.Column)
 		var err error
-		if policy != nil && s.Verb == "INSERT" && isExcludedName(assignment.Value, assignment.Column) {
+		switch excluded := s.Verb == "INSERT" && isExcludedName(assignment.Value, assignment.Column); {
+		case excluded && policy != nil:
 			err = row.checkExcluded(policy, s.Conflict)
-		} else {
+		case excluded && models.index(assignment.Column) != nil: // with its fields, as indexed has seen
+		default:
 			err = r.value(policy, assignment.Value, row, inside)
 		}
 		if err != nil {

@@ -125,6 +125,11 @@ func TestBlindIndexesAreWrittenWithTheirFields(t *testing.T) {
 				return db.Exec(`INSERT INTO members (id, email, email_index, email_domain, phone, phone_bidx, phone_last4, age, age_index, "first", "last", name_index) VALUES (2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 					"SECRET@Example.org", none, none, "555-0001 SECRET", none, nil, 36, none, "SECRET Ada", "SECRET King", none).Error
 			},
+			"Exec, upsert": func() error {
+				none := encryptedtype.BlindIndex{}
+				return errors.Join(db.Create(full(2)).Error, db.Model(&member{ID: 2}).Update("age", 1).Error,
+					db.Exec("INSERT INTO members (id, age, age_index) VALUES (2, ?, ?) ON CONFLICT (id) DO UPDATE SET age = excluded.age, age_index = excluded.age_index", 36, none).Error)
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				if err := db.Model(&member{ID: 1}).Update("phone", nil).Error; err != nil {

@@ -167,6 +167,7 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 					}
 				}
 				joined := db.Joins("JOIN citizens o ON o.other = citizens.tax_id").Find(&[]citizen{})
+				union := db.Raw("SELECT tax_id FROM citizens WHERE id = 1 UNION SELECT tax_id FROM citizens").Find(&[]citizen{})
 				grouped := db.Model(&citizen{}).Select("year, count(*) AS n").Group("year").Find(&[]map[string]any{})
 				var n int64
 				distinct := db.Model(&citizen{}).Distinct("year").Find(&[]citizen{})
@@ -174,7 +175,7 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 				if counted.Error == nil && n != 2 {
 					t.Errorf("there are %d years", n)
 				}
-				for what, tx := range map[string]*gorm.DB{"join of columns": joined, "GROUP BY": grouped, "DISTINCT": distinct, "count(DISTINCT)": counted} {
+				for what, tx := range map[string]*gorm.DB{"join of columns": joined, "GROUP BY": grouped, "UNION": union, "DISTINCT": distinct, "count(DISTINCT)": counted} {
 					if refused := errors.Is(tx.Error, gormcrypt.ErrNotQueryable); refused != (live == 2) || !refused && tx.Error != nil {
 						t.Errorf("%s: %v", what, tx.Error)
 					}
