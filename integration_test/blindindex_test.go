@@ -314,3 +314,109 @@ func TestSearchByBlindIndexes(t *testing.T) {
 		}
 	})
 }
+
+// An index that cannot be what its tags say is refused, with the fix.
+func TestBlindIndexesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		model any
+		want  []string // parts of the message
+	}{
+		"of nothing": {&struct {
+			Email string `gorm:"serializer:encrypted"`
+			Index encryptedtype.BlindIndex
+		}{}, []string{"Index", "does not say of what", `encrypt:"of=Field"`}},
+		"of no field": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `encrypt:"of=Mail"`
+		}{}, []string{"Ix", "of=Mail", "marked as encrypted"}},
+		"of a plain field": {&struct {
+			Email string `gorm:"serializer:encrypted"`
+			Name  string
+			Ix    encryptedtype.BlindIndex `encrypt:"of=Name"`
+		}{}, []string{"of=Name", "marked as encrypted"}},
+		"of one twice": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `encrypt:"of=Email+Email"`
+		}{}, []string{"twice"}},
+		"unknown normalization": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `encrypt:"of=Email,normalize=trim+soundex"`
+		}{}, []string{"soundex", "Config.Normalizations"}},
+		"normalized number": {&struct {
+			Age int                      `gorm:"serializer:encrypted;type:text"`
+			Ix  encryptedtype.BlindIndex `encrypt:"of=Age,normalize=lower"`
+		}{}, []string{"Age is a int", "remove it"}},
+		"too few bits": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `encrypt:"of=Email,bits=3"`
+		}{}, []string{"bits=3", "from 4 to 127"}},
+		"unknown option": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `encrypt:"of=Email,fast"`
+		}{}, []string{`"fast"`, "known are of=Field"}},
+		"a pointer": {&struct {
+			Email string                    `gorm:"serializer:encrypted"`
+			Ix    *encryptedtype.BlindIndex `encrypt:"of=Email"`
+		}{}, []string{"pointer", "encryptedtype.BlindIndex itself"}},
+		"a type of its own": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `gorm:"type:integer" encrypt:"of=Email"`
+		}{}, []string{"Ix", "its column is text"}},
+		"a word of SQL": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `gorm:"column:set" encrypt:"of=Email"`
+		}{}, []string{"set", "word of SQL"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := testdb.SQLite(t).Open(t, withTableNames()).Use(gormcrypt.New(gormcrypt.Config{Keys: generate(t), Models: []any{c.model}}))
+			if !errors.Is(err, gormcrypt.ErrModel) {
+				t.Fatalf("error %v", err)
+			}
+			for _, part := range c.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+// vault has a value that is easy to guess, behind a slow index.
+type vault struct {
+	ID       uint
+	PIN      string                   `gorm:"serializer:encrypted"`
+	PINIndex encryptedtype.BlindIndex `encrypt:"of=PIN,normalize=reversed,slow"`
+}
+
+// A slow index finds what others find, and names its parameters in every term.
+// Normalizations may be the program's own.
+func TestSlowIndexes(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		reversed := func(s string) string {
+			runes := []rune(s)
+			slices.Reverse(runes)
+			return string(runes)
+		}
+		db := where.Open(t, nil)
+		if err := db.Use(gormcrypt.New(gormcrypt.Config{Keys: generate(t), Models: []any{&vault{}}, Normalizations: map[string]func(string) string{"reversed": reversed}})); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.AutoMigrate(&vault{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Create([]*vault{{PIN: "1234"}, {PIN: "4321"}}).Error; err != nil {
+			t.Fatal(err)
+		}
+		var found []vault
+		if err := db.Where("pin = ?", "4321").Find(&found).Error; err != nil || len(found) != 1 || found[0].PIN != "4321" {
+			t.Errorf("found %+v, %v", found, err)
+		}
+		var term string
+		if err := where.Plain(t).QueryRow("SELECT pin_index FROM vaults WHERE id = 1").Scan(&term); err != nil || !strings.HasPrefix(term, "i1:a19456.2.1:") {
+			t.Errorf("the term is %q, %v", term, err)
+		}
+	})
+}
