@@ -28,6 +28,16 @@
 //	pad=64                   the plaintext is padded to a multiple, to hide its length
 //	deterministic            equal values give equal ciphertexts, under the index key, and can be compared with values
 //
+// A field of the type encryptedtype.BlindIndex makes others searchable, and has
+// options of its own. docs/search.md says what can be searched, and what that
+// shows:
+//
+//	of=Email, of=First+Last  the fields that it is an index of
+//	normalize=trim+lower     spellings that are found as one
+//	bits=24                  terms so short that several values share one
+//	slow                     Argon2id in front of the HMAC
+//	context=table.column     the logical name of the index column
+//
 // # Errors
 //
 // What cannot be sealed or opened is an error that names table, column and

@@ -159,20 +159,21 @@ func (p *Plugin) rewriteFiltered(stmt *gorm.Statement, read *readStatement, quer
 	if len(read.comparisons) == 0 {
 		return query, args, nil, checkPlaces(args)
 	}
-	w := &rewriter{query: query, args: args, dialect: dialectOf(stmt)}
+	w := &rewriter{query: query, args: args, dialect: dialectOf(stmt), out: make([]any, 0, len(args)+1)}
 	switch {
 	case len(args) < read.arguments, len(args) > read.arguments && !stmt.DryRun:
 		return "", nil, nil, &Error{Op: "query", Err: fmt.Errorf("%w: it has %d arguments, and placeholders for %d", ErrHandWritten, len(args), read.arguments)}
 	case w.dialect == sqltext.Questions:
 		w.foreign = len(args) - read.arguments
-		w.out = slices.Clone(args[:w.foreign])
+		w.out = append(w.out, args[:w.foreign]...)
 	case len(read.places) > 0: // they are numbered through
-		w.out = slices.Clone(args[:firstArgument(read.places)])
+		w.out = append(w.out, args[:firstArgument(read.places)]...)
 	}
 	selection, err := w.selection(read)
 	if err != nil {
 		return "", nil, nil, err
 	}
+	w.text.Grow(len(query) + 32)
 	places := read.places
 	for _, c := range read.comparisons {
 		for ; len(places) > 0 && places[0].start < c.start; places = places[1:] {
@@ -284,8 +285,8 @@ func (w *rewriter) terms(ctx context.Context, c comparison) ([]any, error) {
 		default:
 			found, err = c.policy.terms(ctx, value)
 		}
-		if err != nil {
-			return nil, err
+		if err != nil || len(values) == 1 {
+			return found, err
 		}
 		terms = append(terms, found...)
 	}
