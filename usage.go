@@ -469,6 +469,9 @@ func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
 		return err
 	}
 	for _, assignment := range s.Set {
+		if models.index(assignment.Column) != nil { // read with its fields
+			continue
+		}
 		policy := models.column(assignment.Column)
 		var err error
 		if policy != nil && s.Verb == "INSERT" && isExcludedName(assignment.Value, assignment.Column) {
