@@ -178,8 +178,8 @@ func (x *index) checkUnset(value any) error {
 	return x.fail(fmt.Errorf("%w: a blind index is written with its fields, and not by the program; leave it out", ErrExpression))
 }
 
-// indexRows adds the terms to the rows of an INSERT. The values are those before
-// they are sealed.
+// indexRows adds the terms to the rows of an INSERT, of those indexes whose fields
+// it writes. The values are those before they are sealed.
 func (ms modelPolicies) indexRows(ctx context.Context, values clause.Values) (clause.Values, error) {
 	indexes := ms.indexes()
 	if len(indexes) == 0 {
@@ -201,18 +201,26 @@ func (ms modelPolicies) indexRows(ctx context.Context, values clause.Values) (cl
 			written = written || sources[i] >= 0
 		}
 		at := place(x.field)
-		if at < 0 {
-			if !written {
-				continue
-			}
-			values.Columns = append(values.Columns, clause.Column{Name: x.field.DBName})
-		}
-		for i, row := range values.Values {
-			if at >= 0 {
+		if at >= 0 {
+			for _, row := range rows {
 				if err := x.checkUnset(row[at]); err != nil {
 					return values, err
 				}
 			}
+		}
+		switch {
+		case !written && at >= 0:
+			values.Columns = slices.Delete(values.Columns, at, at+1)
+			for i, row := range rows {
+				rows[i] = slices.Delete(row, at, at+1)
+			}
+			continue
+		case !written:
+			continue
+		case at < 0:
+			values.Columns = append(values.Columns, clause.Column{Name: x.field.DBName})
+		}
+		for i, row := range rows {
 			of := make([]any, len(sources))
 			for j, source := range sources {
 				if source >= 0 {

@@ -156,19 +156,25 @@ func (p *Plugin) rewriteFiltered(stmt *gorm.Statement, read *readStatement, quer
 			return "", nil, nil, err
 		}
 	}
-	if len(read.comparisons) == 0 {
-		return query, args, nil, checkPlaces(args)
-	}
-	w := &rewriter{query: query, args: args, dialect: dialectOf(stmt), out: make([]any, 0, len(args)+1)}
+	w := &rewriter{query: query, args: args, dialect: dialectOf(stmt)}
+	foreign := 0
 	switch {
-	case len(args) < read.arguments, len(args) > read.arguments && !stmt.DryRun:
-		return "", nil, nil, &Error{Op: "query", Err: fmt.Errorf("%w: it has %d arguments, and placeholders for %d", ErrHandWritten, len(args), read.arguments)}
+	case !stmt.DryRun:
 	case w.dialect == sqltext.Questions:
-		w.foreign = len(args) - read.arguments
-		w.out = append(w.out, args[:w.foreign]...)
+		foreign = max(len(args)-read.arguments, 0)
+		w.foreign = foreign
 	case len(read.places) > 0: // they are numbered through
-		w.out = append(w.out, args[:firstArgument(read.places)]...)
+		foreign = min(firstArgument(read.places), len(args))
+	default:
+		foreign = len(args)
 	}
+	if len(read.comparisons) == 0 {
+		return query, args, nil, checkPlaces(args[foreign:])
+	}
+	if n := len(args); n < read.arguments || n > read.arguments && !stmt.DryRun {
+		return "", nil, nil, &Error{Op: "query", Err: fmt.Errorf("%w: it has %d arguments, and placeholders for %d", ErrHandWritten, n, read.arguments)}
+	}
+	w.out = append(make([]any, 0, len(args)+1), args[:foreign]...)
 	selection, err := w.selection(read)
 	if err != nil {
 		return "", nil, nil, err

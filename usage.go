@@ -500,13 +500,14 @@ func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
 		return err
 	}
 	for _, assignment := range s.Set {
+		if models.index(assignment.Column) != nil { // read with its fields
+			continue
+		}
 		policy := models.column(assignment.Column)
 		var err error
-		switch excluded := s.Verb == "INSERT" && isExcludedName(assignment.Value, assignment.Column); {
-		case excluded && policy != nil:
+		if policy != nil && s.Verb == "INSERT" && isExcludedName(assignment.Value, assignment.Column) {
 			err = row.checkExcluded(policy, s.Conflict)
-		case excluded && models.index(assignment.Column) != nil: // with its fields, as indexed has seen
-		default:
+		} else {
 			err = r.value(policy, assignment.Value, row, inside)
 		}
 		if err != nil {

@@ -110,6 +110,10 @@ func TestBlindIndexesAreWrittenWithTheirFields(t *testing.T) {
 				return errors.Join(db.Create(other).Error, model.Update("email", "SECRET@Example.org").Error, model.Update("Phone", "555-0001 SECRET").Error,
 					model.Update("age", 36).Error, model.Select("First", "Last").Updates(full(2)).Error)
 			},
+			"Create, Omit field": func() error {
+				dry := db.Session(&gorm.Session{DryRun: true}).Omit("Email", "Age").Create(full(2))
+				return errors.Join(dry.Error, db.Omit("Email", "Age").Create(full(2)).Error, db.Model(&member{ID: 2}).Select("Email", "Age").Updates(full(2)).Error)
+			},
 			"upsert, all": func() error {
 				return errors.Join(db.Create(other).Error, db.Clauses(clause.OnConflict{UpdateAll: true}).Create(full(2)).Error)
 			},
@@ -127,8 +131,13 @@ func TestBlindIndexesAreWrittenWithTheirFields(t *testing.T) {
 			},
 			"Exec, upsert": func() error {
 				none := encryptedtype.BlindIndex{}
-				return errors.Join(db.Create(full(2)).Error, db.Model(&member{ID: 2}).Update("age", 1).Error,
-					db.Exec("INSERT INTO members (id, age, age_index) VALUES (2, ?, ?) ON CONFLICT (id) DO UPDATE SET age = excluded.age, age_index = excluded.age_index", 36, none).Error)
+				columns := []string{"email", "email_index", "email_domain", "phone", "phone_bidx", "phone_last4", "age", "age_index", `"first"`, `"last"`, "name_index"}
+				var set []string
+				for _, column := range columns {
+					set = append(set, column+" = excluded."+column)
+				}
+				upsert := "INSERT INTO members (" + strings.Join(columns, ", ") + ", id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 2) ON CONFLICT (id) DO UPDATE SET " + strings.Join(set, ", ")
+				return errors.Join(db.Create(other).Error, db.Exec(upsert, "SECRET@Example.org", none, none, "555-0001 SECRET", none, none, 36, none, "SECRET Ada", "SECRET King", none).Error)
 			},
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -109,6 +109,7 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 					"nil in a map":         {db.Where(map[string]any{"tax_id": nil}), []uint{4}},
 					"subquery":             {db.Where("id IN (?)", db.Model(&citizen{}).Select("id").Where("tax_id = ?", "SECRET 1")), []uint{1}},
 					"subquery between":     {db.Where("name <> ? AND id IN (?) AND year = ?", "x", db.Model(&citizen{}).Select("id").Where("tax_id IN ?", []string{"SECRET 1", "SECRET 2"}), 1), []uint{1}},
+					"subquery, typed":      {db.Where("tax_id = ?", encryptedtype.NewEncryptedString("SECRET 1")).Where("id IN (?)", db.Model(&citizen{}).Select("id").Where("name <> ?", "x")), []uint{1}},
 					"subquery as text":     {db.Where("id IN (SELECT t.id FROM citizens t WHERE t.tax_id = ?)", "SECRET 2"), []uint{2}},
 					"subquery, raw":        {db.Where("id IN (?)", db.Raw("SELECT id FROM citizens WHERE tax_id = ?", "SECRET 2")), []uint{2}},
 					"derived table":        {db.Table("(?) AS u", db.Model(&citizen{}).Where("tax_id = ?", "SECRET 1")), []uint{1}},

@@ -94,7 +94,7 @@ func TestChains(t *testing.T) {
 // check runs a chain in both worlds.
 func (p *pair) check(t *rapid.T, c chain) {
 	for _, w := range []*world{p.plain, p.secret} {
-		if err := w.reset(c.inhabited); err != nil {
+		if err := w.reset(c.inhabited, c.turning); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -49,7 +49,7 @@ var (
 	// constraints are those of which two can be violated at once. Which one the
 	// database tells of depends on the order in which GORM made them, and that
 	// is by chance.
-	constraints = regexp.MustCompile(`(uni_)?(accounts|wallets)[._](name|tax_id|holder|pkey|id)\b|fk_account_teams_\w+`)
+	constraints = regexp.MustCompile(`(uni_|idx_)?(accounts|wallets)[._](name|tax_id|holder|pkey|id)\b|fk_account_teams_\w+`)
 )
 
 // failed notes an error: by its text, in which the models have the same names.
@@ -113,7 +113,7 @@ func (o *outcome) value(name string, v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			field, value := v.Type().Field(i), v.Field(i)
-			if !field.IsExported() {
+			if !field.IsExported() || strings.HasSuffix(field.Name, "Index") { // which one world has nothing in
 				continue
 			}
 			if account, ok := value.Interface().(*plainAccount); ok && o.madeUp && account != nil && account.ID == 0 && account.Name == "" {
@@ -202,6 +202,9 @@ func (o *outcome) seeMap(name string, t *table, m map[string]any, aliases map[st
 	}
 	converted := make(map[string]any, len(m))
 	for key, value := range m {
+		if strings.HasSuffix(key, "_index") {
+			continue
+		}
 		column := key
 		if original, ok := aliases[key]; ok {
 			column = original

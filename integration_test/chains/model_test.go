@@ -30,21 +30,28 @@ type secretAccount struct {
 	Labels    []string          `gorm:"serializer:encrypted"`
 	Extra     map[string]string `gorm:"serializer:encrypted"`
 	APIKey    encryptedtype.EncryptedString
-	TaxID     *string    `gorm:"serializer:encrypted;unique" encrypt:"deterministic"`
+	TaxID     *string    `gorm:"serializer:encrypted;uniqueIndex" encrypt:"deterministic"`
 	Home      secretHome `gorm:"embedded;embeddedPrefix:home_"`
 	ChangedAt int64      `gorm:"serializer:encrypted;type:text;autoUpdateTime:milli"`
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	DeletedAt gorm.DeletedAt
-	Cards     []secretCard `gorm:"foreignKey:AccountID"`
-	Teams     []secretTeam `gorm:"many2many:account_teams;joinForeignKey:AccountID;joinReferences:TeamID"`
+
+	EmailIndex  encryptedtype.BlindIndex `encrypt:"of=Email"`
+	PhoneIndex  encryptedtype.BlindIndex `gorm:"index" encrypt:"of=Phone"`
+	SalaryIndex encryptedtype.BlindIndex `encrypt:"of=Salary"`
+	APIKeyIndex encryptedtype.BlindIndex `encrypt:"of=APIKey"`
+
+	Cards []secretCard `gorm:"foreignKey:AccountID"`
+	Teams []secretTeam `gorm:"many2many:account_teams;joinForeignKey:AccountID;joinReferences:TeamID"`
 
 	Seen string `gorm:"-"`
 }
 
 type secretHome struct {
-	Street string `gorm:"serializer:encrypted"`
-	Zip    string
+	Street      string `gorm:"serializer:encrypted"`
+	Zip         string
+	StreetIndex encryptedtype.BlindIndex `encrypt:"of=Street,bits=4"`
 }
 
 type secretCard struct {
@@ -54,6 +61,8 @@ type secretCard struct {
 	Label     string
 	Number    string `gorm:"serializer:encrypted"`
 	Ceiling   int64  `gorm:"serializer:encrypted;type:text"`
+
+	CeilingIndex encryptedtype.BlindIndex `encrypt:"of=Ceiling"`
 }
 
 type secretTeam struct {
@@ -86,21 +95,26 @@ type plainAccount struct {
 	Labels    plainList `gorm:"serializer:json"`
 	Extra     plainDict `gorm:"serializer:json"`
 	APIKey    *string
-	TaxID     *string   `gorm:"unique"`
+	TaxID     *string   `gorm:"uniqueIndex"`
 	Home      plainHome `gorm:"embedded;embeddedPrefix:home_"`
 	ChangedAt int64     `gorm:"autoUpdateTime:milli"`
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	DeletedAt gorm.DeletedAt
-	Cards     []plainCard `gorm:"foreignKey:AccountID"`
-	Teams     []plainTeam `gorm:"many2many:account_teams;joinForeignKey:AccountID;joinReferences:TeamID"`
+
+	// Columns without values, as hand-written statements name them.
+	EmailIndex, PhoneIndex, SalaryIndex, APIKeyIndex *string
+
+	Cards []plainCard `gorm:"foreignKey:AccountID"`
+	Teams []plainTeam `gorm:"many2many:account_teams;joinForeignKey:AccountID;joinReferences:TeamID"`
 
 	Seen string `gorm:"-"`
 }
 
 type plainHome struct {
-	Street string
-	Zip    string
+	Street      string
+	Zip         string
+	StreetIndex *string
 }
 
 type plainCard struct {
@@ -110,6 +124,8 @@ type plainCard struct {
 	Label     string
 	Number    string
 	Ceiling   int64
+
+	CeilingIndex *string
 }
 
 type plainTeam struct {
@@ -239,8 +255,9 @@ const (
 	momentKind
 	listKind
 	dictKind
-	heldKind // a type of package encryptedtype in one world, a *string in the other
-	taxKind  // a unique text
+	heldKind  // a type of package encryptedtype in one world, a *string in the other
+	taxKind   // a unique text
+	indexKind // a blind index, which programs give no value for
 )
 
 // field is a column of a table, and the field of its struct.
@@ -251,7 +268,15 @@ type field struct {
 	nullable bool
 	// encrypted says that it is, in the encrypted world.
 	encrypted bool
+	// index is the column of its blind index there, which tells values apart by so
+	// many bits, if not by all.
+	index string
+	bits  int
 }
+
+// searchable reports whether conditions on the field's value work in every
+// statement.
+func (f *field) searchable() bool { return f.kind == taxKind || f.index != "" && f.bits == 0 }
 
 // table is a table, by its fields. The first one is its key to people, and is
 // always set.
@@ -266,17 +291,17 @@ var (
 		{name: "City", column: "city"},
 		{name: "Visits", column: "visits", kind: numberKind},
 		{name: "Note", column: "note"},
-		{name: "Email", column: "email", encrypted: true},
-		{name: "Phone", column: "phone", nullable: true, encrypted: true},
-		{name: "Salary", column: "salary", kind: numberKind, encrypted: true},
+		{name: "Email", column: "email", encrypted: true, index: "email_index"},
+		{name: "Phone", column: "phone", nullable: true, encrypted: true, index: "phone_index"},
+		{name: "Salary", column: "salary", kind: numberKind, encrypted: true, index: "salary_index"},
 		{name: "Active", column: "active", kind: flagKind, encrypted: true},
 		{name: "Photo", column: "photo", kind: bytesKind, encrypted: true},
 		{name: "Born", column: "born", kind: momentKind, encrypted: true},
 		{name: "Labels", column: "labels", kind: listKind, encrypted: true},
 		{name: "Extra", column: "extra", kind: dictKind, encrypted: true},
-		{name: "APIKey", column: "api_key", kind: heldKind, nullable: true, encrypted: true},
+		{name: "APIKey", column: "api_key", kind: heldKind, nullable: true, encrypted: true, index: "api_key_index"},
 		{name: "TaxID", column: "tax_id", kind: taxKind, nullable: true, encrypted: true},
-		{name: "Home.Street", column: "home_street", encrypted: true},
+		{name: "Home.Street", column: "home_street", encrypted: true, index: "home_street_index", bits: 4},
 		{name: "Home.Zip", column: "home_zip"},
 		{name: "ChangedAt", column: "changed_at", kind: numberKind, encrypted: true},
 		{name: "CreatedAt", column: "created_at", kind: momentKind},
@@ -287,7 +312,7 @@ var (
 	cards = &table{"cards", "card", []*field{
 		{name: "Label", column: "label"},
 		{name: "Number", column: "number", encrypted: true},
-		{name: "Ceiling", column: "ceiling", kind: numberKind, encrypted: true},
+		{name: "Ceiling", column: "ceiling", kind: numberKind, encrypted: true, index: "ceiling_index"},
 		{name: "AccountID", column: "account_id", kind: numberKind, nullable: true},
 		{name: "ID", column: "id", kind: numberKind},
 	}}
@@ -314,6 +339,12 @@ func (t *table) choosable() []*field {
 	return t.where(func(f *field) bool { return !untracked[f.name] && f != t.fields[0] })
 }
 
+// searchable returns the fields with whose values conditions work.
+func (t *table) searchable() []*field { return t.where((*field).searchable) }
+
+// indexed returns the fields with a blind index.
+func (t *table) indexed() []*field { return t.where(func(f *field) bool { return f.index != "" }) }
+
 // encrypted returns the fields that are encrypted.
 func (t *table) encrypted() []*field { return t.where(func(f *field) bool { return f.encrypted }) }
 
@@ -321,6 +352,14 @@ func (t *table) encryptedColumns() []string {
 	var columns []string
 	for _, f := range t.encrypted() {
 		columns = append(columns, f.column)
+	}
+	return columns
+}
+
+func (t *table) indexColumns() []string {
+	var columns []string
+	for _, f := range t.indexed() {
+		columns = append(columns, f.index)
 	}
 	return columns
 }

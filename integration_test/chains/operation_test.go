@@ -26,6 +26,8 @@ type operation struct {
 	// says when it did.
 	mayRefuse error
 	didRefuse *[]bool
+	// oneKey says that it is refused while two index keys are live.
+	oneKey bool
 }
 
 // operationKind is a kind of operations, for -ops. Those of greater weight are
@@ -40,7 +42,9 @@ type operationKind struct {
 type chain struct {
 	logger int
 	// inhabited says that there are the rows of ada and bob to begin with.
-	inhabited  bool
+	inhabited bool
+	// turning says that two index keys are live, and both are sealed by.
+	turning    bool
 	operations []operation
 }
 
@@ -49,6 +53,9 @@ func (c chain) GoString() string {
 	var b strings.Builder
 	if c.inhabited {
 		fmt.Fprintf(&b, "\n    0: the tables hold %v and %v", inhabitants[1], inhabitants[2])
+	}
+	if c.turning {
+		fmt.Fprintf(&b, "\n    0: two index keys are live")
 	}
 	for i, op := range c.operations {
 		fmt.Fprintf(&b, "\n    %d: %s // %s", i+1, op.text, op.kind)
@@ -63,7 +70,7 @@ func drawChain(named func(string) bool) (*rapid.Generator[chain], error) {
 		return nil, err
 	}
 	return rapid.Custom(func(t *rapid.T) chain {
-		return chain{logger: pick(t, 0, 0, 1), inhabited: upTo(t, 3) > 0, operations: many(t, 1, 16, one)}
+		return chain{logger: pick(t, 0, 0, 1), inhabited: upTo(t, 3) > 0, turning: sometimes(t, 3), operations: many(t, 1, 16, one)}
 	}), nil
 }
 
@@ -183,8 +190,8 @@ func constant(text string, args ...any) condition {
 	return condition{"Where", text, func(*world, *gorm.DB) []any { return args }}
 }
 
-// drawCondition draws a condition on plain columns of a table, or a test of
-// encrypted ones for NULL.
+// drawCondition draws a condition on plain columns of a table or on encrypted ones
+// that can be searched, or a test for NULL.
 func drawCondition(t *rapid.T, of *table) condition {
 	c := drawWhere(t, of)
 	c.verb = pick(t, "Where", "Where", "Where", "Where", "Not", "Or")
@@ -192,6 +199,9 @@ func drawCondition(t *rapid.T, of *table) condition {
 }
 
 func drawWhere(t *rapid.T, of *table) condition {
+	if len(of.searchable()) > 0 && sometimes(t, 3) {
+		return drawSearch(t, of)
+	}
 	key := of.fields[0]
 	value := func() string { return key.draw(t).(string) }
 	switch upTo(t, 14) {

@@ -2,6 +2,7 @@ package chains
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -12,11 +13,23 @@ import (
 
 func drawRawSelect(t *rapid.T) operation {
 	name := pick(t, names...)
-	where := pick(t, " WHERE name = ?", " WHERE accounts.name = ?", ` WHERE "name" <> ? AND phone IS NOT NULL`) + " ORDER BY id"
+	f := pick(t, accounts.searchable()...)
+	a, b := drawSought(t, f), drawSought(t, f)
+	where := pick(t, " WHERE name = ?", " WHERE accounts.name = ?", ` WHERE "name" <> ? AND phone IS NOT NULL`)
+	var sought []argument
+	switch upTo(t, 5) {
+	case 3:
+		where, sought = where+" OR "+f.column+" = ?", []argument{a}
+	case 4:
+		where, sought = where+" AND accounts."+f.column+" <> ?", []argument{a}
+	case 5:
+		where, sought = where+" OR "+f.column+pick(t, " IN (?, ?)", " NOT IN (?, ?)"), []argument{a, b}
+	}
+	where += " ORDER BY id"
 	raw := func(columns, into string, run func(w *world, tx *gorm.DB, out *outcome)) operation {
 		query := "SELECT " + columns + " FROM accounts" + where
-		return operation{text: fmt.Sprintf("db.Raw(%q, %q).Scan(&%s)", query, name, into), run: func(w *world, db *gorm.DB, out *outcome) {
-			run(w, db.Raw(query, name), out)
+		return operation{text: fmt.Sprintf("db.Raw(%q, %q, %v).Scan(&%s)", query, name, sought, into), run: func(w *world, db *gorm.DB, out *outcome) {
+			run(w, db.Raw(query, append([]any{name}, w.list(sought)...)...), out)
 		}}
 	}
 	columns := pick(t, "*", "accounts.*", "id, name, email, phone, salary, active, photo, born, api_key", "id, name, accounts.email, salary", `id, "name", "email"`)
@@ -79,6 +92,18 @@ func drawRawValues(t *rapid.T, most int) values {
 	return drawn
 }
 
+// withIndexes returns the values with those of the blind indexes that are written
+// with them.
+func (v values) withIndexes() values {
+	all := slices.Clone(v)
+	for _, one := range v {
+		if f := one.field; f.index != "" {
+			all = append(all, keyed{f.index, argument{cell: cell{field: &field{column: f.index, kind: indexKind}}}})
+		}
+	}
+	return all
+}
+
 func (w *world) arguments(v values) []any {
 	args := make([]any, len(v))
 	for i, one := range v {
@@ -92,6 +117,7 @@ func drawRawUpdate(t *rapid.T) operation {
 	name := pick(t, names...)
 	form := pick(t, "%s = ?", `"%s" = ?`, "%s=?", "%s = @%[1]s")
 	var set []string
+	v = v.withIndexes()
 	for _, one := range v {
 		set = append(set, fmt.Sprintf(form, one.key))
 	}
@@ -107,16 +133,22 @@ func drawRawUpdate(t *rapid.T) operation {
 		}}
 	}
 	statement += pick(t, " WHERE name = ?", " WHERE accounts.name = ?", " WHERE name = ? AND phone IS NULL")
+	var sought []argument
+	if sometimes(t, 3) {
+		f := pick(t, accounts.searchable()...)
+		sought = []argument{drawSought(t, f)}
+		statement += pick(t, " OR ", " AND NOT ") + f.column + " = ?"
+	}
 	if sometimes(t, 5) {
 		statement += " RETURNING *"
-		return operation{text: fmt.Sprintf("db.Raw(%q, %v, %q).Scan(&accounts)", statement, v, name), run: func(w *world, db *gorm.DB, out *outcome) {
+		return operation{text: fmt.Sprintf("db.Raw(%q, %v, %q, %v).Scan(&accounts)", statement, v, name, sought), run: func(w *world, db *gorm.DB, out *outcome) {
 			rows := w.slice(accounts)
-			out.done(db.Raw(statement, append(w.arguments(v), name)...).Scan(rows))
-			out.see("rows", rows)
+			out.done(db.Raw(statement, append(append(w.arguments(v), name), w.list(sought)...)...).Scan(rows))
+			out.seeUnordered("rows", rows)
 		}}
 	}
-	return operation{text: fmt.Sprintf("db.Exec(%q, %v, %q)", statement, v, name), run: func(w *world, db *gorm.DB, out *outcome) {
-		args := append(w.arguments(v), name)
+	return operation{text: fmt.Sprintf("db.Exec(%q, %v, %q, %v)", statement, v, name, sought), run: func(w *world, db *gorm.DB, out *outcome) {
+		args := append(append(w.arguments(v), name), w.list(sought)...)
 		out.done(db.Exec(statement, args...))
 		out.see("arguments", args)
 	}}
@@ -127,7 +159,7 @@ func drawRawInsert(t *rapid.T) operation { return drawInsert(t, false) }
 func drawRawUpsert(t *rapid.T) operation { return drawInsert(t, true) }
 
 func drawInsert(t *rapid.T, upsert bool) operation {
-	first := drawRawValues(t, 3)
+	first := drawRawValues(t, 3).withIndexes()
 	rows := []values{first}
 	columns := []string{"name"}
 	for _, one := range first {
@@ -136,8 +168,9 @@ func drawInsert(t *rapid.T, upsert bool) operation {
 	if sometimes(t, 3) {
 		second := make(values, len(first))
 		for i, one := range first {
-			second[i] = one
-			second[i].argument = drawArgument(t, one.field)
+			if second[i] = one; one.field.kind != indexKind {
+				second[i].argument = drawArgument(t, one.field)
+			}
 		}
 		rows = append(rows, second)
 	}

@@ -119,12 +119,20 @@ func drawReadRelated(t *rapid.T) operation {
 		})
 	}
 	fresh := func(db *gorm.DB) *gorm.DB { return db.Session(&gorm.Session{NewDB: true}) }
+	ceiling, f := drawSought(t, cards.field("ceiling")), pick(t, accounts.searchable()...)
+	a := drawSought(t, f)
 	if of == accounts {
 		for _, name := range some(t, 2, "Cards", "Teams", clause.Associations) {
 			query = append(query, simple("Preload", name))
 		}
 		query = append(query, pick(t, simple("Preload", "Cards.Account"),
 			relate(`.Preload("Cards", "label <> ?", "work")`, func(_ *world, db *gorm.DB) *gorm.DB { return db.Preload("Cards", "label <> ?", "work") }),
+			relate(fmt.Sprintf(`.Preload("Cards", "ceiling <> ?", %v)`, ceiling), func(w *world, db *gorm.DB) *gorm.DB {
+				return db.Preload("Cards", "ceiling <> ?", w.argument(ceiling))
+			}),
+			relate(fmt.Sprintf(`.Joins("JOIN cards ON cards.account_id = accounts.id AND cards.ceiling = ?", %v)`, ceiling), func(w *world, db *gorm.DB) *gorm.DB {
+				return db.Joins("JOIN cards ON cards.account_id = accounts.id AND cards.ceiling = ?", w.argument(ceiling))
+			}),
 			relate(`.Preload("Teams", "motto IS NOT NULL")`, func(_ *world, db *gorm.DB) *gorm.DB { return db.Preload("Teams", "motto IS NOT NULL") }),
 			relate(`.Preload("Cards", func(tx) { tx.Select("id", "account_id", "number").Order("id DESC") })`, func(_ *world, db *gorm.DB) *gorm.DB {
 				return db.Preload("Cards", func(tx *gorm.DB) *gorm.DB { return tx.Select("id", "account_id", "number").Order("id DESC") })
@@ -136,6 +144,21 @@ func drawReadRelated(t *rapid.T) operation {
 		query = append(query, pick(t, simple("Joins", "Account"), simple("InnerJoins", "Account"), simple("Preload", "Account"), simple("Preload", "Account.Teams"),
 			relate(`.Joins("Account", db.Where(city = "Rome"))`, func(w *world, db *gorm.DB) *gorm.DB {
 				return db.Joins("Account", fresh(db).Where(map[string]any{"city": "Rome"}))
+			}),
+			relate(fmt.Sprintf(`.Joins("Account", db.Where(%s = %v))`, f.column, a), func(w *world, db *gorm.DB) *gorm.DB {
+				return db.Joins("Account", fresh(db).Where(map[string]any{f.column: w.argument(a)}))
+			}),
+			relate(fmt.Sprintf(`.InnerJoins("Account", db.Where(&account{%s: %v}))`, f.name, a), func(w *world, db *gorm.DB) *gorm.DB {
+				return db.InnerJoins("Account", fresh(db).Where(w.row(record{table: accounts, cells: []cell{a.cell}})))
+			}),
+			relate(fmt.Sprintf(`.Joins("Account").Where(Account.%s <> %v)`, f.column, a), func(w *world, db *gorm.DB) *gorm.DB {
+				return db.Joins("Account").Where(`"Account".`+f.column+` <> ?`, w.argument(a))
+			}),
+			relate(fmt.Sprintf(`.Joins("Account").Where(map Account.%s: %v)`, f.column, a), func(w *world, db *gorm.DB) *gorm.DB {
+				return db.Joins("Account").Where(map[string]any{"Account." + f.column: w.argument(a)})
+			}),
+			relate(fmt.Sprintf(`.Preload("Account", %s = %v)`, f.column, a), func(w *world, db *gorm.DB) *gorm.DB {
+				return db.Preload("Account", f.column+" = ?", w.argument(a))
 			}),
 			relate(`.Joins("Account", db.Select("Name", "Email", "Phone"))`, func(w *world, db *gorm.DB) *gorm.DB {
 				return db.Joins("Account", fresh(db).Select("Name", "Email", "Phone"))
@@ -482,8 +505,11 @@ func drawReadJoined(t *rapid.T) operation {
 	join := fmt.Sprintf("%s accounts AS %s ON %s.id = cards.account_id", kind, alias, alias)
 	columns := fmt.Sprintf("cards.id, cards.label, cards.number, %s.name, %s.email, ceiling", alias, alias)
 	into := pick(t, "structs", "maps")
-	return operation{text: fmt.Sprintf("db%s.Select(%q).Joins(%q).Order(%q).Scan(&%s)", target.text, columns, join, "cards.id", into), run: func(w *world, db *gorm.DB, out *outcome) {
-		query := target.apply(w, db).Select(columns).Joins(join).Order("cards.id")
+	f := pick(t, accounts.searchable()...)
+	a := drawSought(t, f)
+	where := pick(t, "1 = 1 OR ", "", "cards.id = 1 OR ", "NOT ") + alias + "." + f.column + pick(t, " = ?", " <> ?")
+	return operation{text: fmt.Sprintf("db%s.Select(%q).Joins(%q).Where(%q, %v).Order(%q).Scan(&%s)", target.text, columns, join, where, a, "cards.id", into), run: func(w *world, db *gorm.DB, out *outcome) {
+		query := target.apply(w, db).Select(columns).Joins(join).Where(where, w.argument(a)).Order("cards.id")
 		if into == "maps" {
 			var maps []map[string]any
 			out.done(query.Scan(&maps))

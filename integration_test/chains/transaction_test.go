@@ -8,6 +8,8 @@ import (
 
 	"gorm.io/gorm"
 	"pgregory.net/rapid"
+
+	"github.com/gormcrypt/gormcrypt"
 )
 
 var errRollback = errors.New("rolled back")
@@ -65,6 +67,9 @@ func (op operation) perform(w *world, db *gorm.DB, out *outcome) {
 			w.panics = append(w.panics, fmt.Sprintf("%v\n%s", r, debug.Stack()))
 		}
 	}()
+	if op.oneKey && w.turning {
+		op.refused = gormcrypt.ErrNotQueryable
+	}
 	switch {
 	case op.refused != nil && w.encrypted:
 		alone := &outcome{world: w}

@@ -62,7 +62,7 @@ func (f *field) draw(t *rapid.T) any {
 		case sometimes(t, 5):
 			return int64(0)
 		}
-		return (4242424200 + int64(upTo(t, 99))) * pick[int64](t, 1, -1)
+		return (4242424200 + int64(upTo(t, f.variety()))) * pick[int64](t, 1, -1)
 	case flagKind:
 		return coin(t)
 	case bytesKind:
@@ -117,7 +117,33 @@ func (f *field) mark(t *rapid.T) string {
 	if f.encrypted {
 		mark = "hushhush~" + f.column + "~"
 	}
-	return mark + strconv.Itoa(upTo(t, 99))
+	return mark + strconv.Itoa(upTo(t, f.variety()))
+}
+
+// variety is the highest number in a value. What is searched has few values, so
+// that there are rows to find.
+func (f *field) variety() int {
+	if f.index != "" {
+		return 4
+	}
+	return 99
+}
+
+// sought draws a value to search for: one such as rows have, or that of ada.
+func (f *field) sought(t *rapid.T) any {
+	if coin(t) {
+		return f.draw(t)
+	}
+	for _, rows := range inhabitants {
+		for _, one := range append(rows, rows[0].cards...) {
+			for _, c := range one.cells {
+				if c.field == f {
+					return c.value
+				}
+			}
+		}
+	}
+	return f.draw(t)
 }
 
 // written is a value as one would write it in Go.
@@ -346,6 +372,12 @@ func (a argument) String() string {
 // argument returns the value as the world takes it.
 func (w *world) argument(a argument) any {
 	f, value := a.field, clone(a.value)
+	if f.kind == indexKind {
+		if w.encrypted {
+			return encryptedtype.BlindIndex{}
+		}
+		return nil
+	}
 	if value != nil {
 		value = reflect.ValueOf(value).Convert(w.argumentType(f)).Interface()
 	}

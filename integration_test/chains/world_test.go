@@ -16,6 +16,8 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormcrypt/gormcrypt"
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
 	"github.com/gormcrypt/gormcrypt/gormcrypttest"
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 	"github.com/gormcrypt/gormcrypt/keyring"
@@ -30,10 +32,14 @@ type world struct {
 	// db is what chains run on, and fresh is another *gorm.DB, which reads what
 	// they wrote.
 	db, fresh *gorm.DB
-	// crypt is the plugin of db, and key is which of the keys it seals by.
-	crypt *gormcrypt.Plugin
-	keys  [2]*keyring.Keyring
-	key   int
+	// crypt is the plugin of db, and key is which of the keys it seals by. Two
+	// index keys are live in worlds that are turning, where both are sealed by;
+	// otherwise one is.
+	crypt   *gormcrypt.Plugin
+	keys    keyrings
+	key     int
+	turning bool
+	indexes map[*field]*ciphertext.Index
 	// past is the database past GORM and the plugin, and columns are statements
 	// that read what is stored in the encrypted columns.
 	past    *sql.DB
@@ -61,6 +67,10 @@ type pair struct{ plain, secret *world }
 func openPair(t *testing.T, open func(testing.TB) testdb.Database) *pair {
 	t.Helper()
 	keys := twoKeys(t)
+	cipher, err := ciphertext.New(keys[1][0], ciphertext.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	plain := &world{
 		types: rowTypes{
 			accounts: reflect.TypeFor[plainAccount](), cards: reflect.TypeFor[plainCard](), teams: reflect.TypeFor[plainTeam](), wallets: reflect.TypeFor[plainWallet](),
@@ -74,6 +84,14 @@ func openPair(t *testing.T, open func(testing.TB) testdb.Database) *pair {
 		},
 		generics: map[*table]generics{accounts: generic[secretAccount]{}, cards: generic[secretCard]{}, teams: generic[secretTeam]{}, wallets: generic[secretWallet]{}},
 	}
+	secret.indexes = map[*field]*ciphertext.Index{}
+	for _, of := range tables {
+		for _, f := range of.indexed() {
+			if secret.indexes[f], err = cipher.Index(ciphertext.IndexConfig{Table: of.name, Column: f.index, Bits: f.bits}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, w := range []*world{plain, secret} {
 		w.open = func() { w.openDatabase(t, open(t), keys) }
 		w.open()
@@ -81,39 +99,52 @@ func openPair(t *testing.T, open func(testing.TB) testdb.Database) *pair {
 	return &pair{plain, secret}
 }
 
-// twoKeys returns two keyrings of the same two keys. Each seals by another one.
-func twoKeys(t *testing.T) [2]*keyring.Keyring {
+// keyrings are those of the same two data keys, each of which seals by another
+// one, under one live index key and under two.
+type keyrings [2][2]*keyring.Keyring
+
+// twoKeys returns keyrings, all with the same keys.
+func twoKeys(t *testing.T) (rings keyrings) {
 	t.Helper()
 	keys, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, added, err := keys.Add(keyring.DataKeys)
+	keys, data, err := keys.Add(keyring.DataKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := first.Promote(added)
+	keys, index, err := keys.Add(keyring.IndexKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return [2]*keyring.Keyring{first, second}
+	must := func(keys *keyring.Keyring, err error) *keyring.Keyring {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	one := must(keys.Retire(index))
+	rings[0] = [2]*keyring.Keyring{one, must(one.Promote(data))}
+	rings[1] = [2]*keyring.Keyring{keys, must(must(keys.Promote(data)).Promote(index))}
+	return rings
 }
 
 // openDatabase has the world live in a database.
-func (w *world) openDatabase(t *testing.T, where testdb.Database, keys [2]*keyring.Keyring) {
+func (w *world) openDatabase(t *testing.T, where testdb.Database, keys keyrings) {
 	w.Database = where
 	w.past = w.Plain(t)
 	w.tune(t, w.past)
-	w.key = 0
+	w.key, w.turning = 0, false
 	w.wire, w.heard = gormcrypttest.NewSilentWire(t), 0
 	pool := w.Plain(t)
 	if w.encrypted {
 		pool = w.wire.Open(w.Driver(), w.DSN)
 	}
 	w.keys = keys
-	w.fresh, _ = w.openGORM(t, keys[0], w.Plain(t))
+	w.fresh, _ = w.openGORM(t, keys[1][0], w.Plain(t))
 	w.fresh = w.fresh.Session(&gorm.Session{PrepareStmt: true})
-	w.db, w.crypt = w.openGORM(t, keys[0], pool)
+	w.db, w.crypt = w.openGORM(t, keys[0][0], pool)
 	w.loggers = []logger.Interface{
 		logger.New(w, logger.Config{LogLevel: logger.Info}),
 		logger.NewSlogLogger(slog.New(slog.NewTextHandler(&w.said, nil)), logger.Config{LogLevel: logger.Info}),
@@ -138,7 +169,7 @@ func (w *world) openDatabase(t *testing.T, where testdb.Database, keys [2]*keyri
 	w.columns = map[*table]*sql.Stmt{}
 	for _, of := range tables {
 		var err error
-		if w.columns[of], err = w.past.Prepare("SELECT " + strings.Join(of.encryptedColumns(), ", ") + " FROM " + of.name + " ORDER BY id"); err != nil {
+		if w.columns[of], err = w.past.Prepare("SELECT " + strings.Join(append(of.encryptedColumns(), of.indexColumns()...), ", ") + " FROM " + of.name + " ORDER BY id"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -168,7 +199,32 @@ func (w *world) sealBy(key int) error {
 		return nil
 	}
 	w.key = key
-	return w.crypt.SetKeys(context.Background(), w.keys[key])
+	return w.crypt.SetKeys(context.Background(), w.ring())
+}
+
+func (w *world) ring() *keyring.Keyring {
+	if w.turning {
+		return w.keys[1][w.key]
+	}
+	return w.keys[0][w.key]
+}
+
+// turn has the world live under two index keys, or under one. Under two, equal
+// values have two ciphertexts, so the column of tax numbers is not unique then, in
+// either world.
+func (w *world) turn(turning bool) error {
+	if w.turning == turning {
+		return nil
+	}
+	w.turning = turning
+	statement := "CREATE UNIQUE INDEX idx_accounts_tax_id ON accounts (tax_id)"
+	if turning {
+		statement = "DROP INDEX idx_accounts_tax_id"
+	}
+	if _, err := w.past.Exec(statement); err != nil || !w.encrypted {
+		return err
+	}
+	return w.crypt.SetKeys(context.Background(), w.ring())
 }
 
 // tune has a database forget about power failures: nobody will miss its rows.
@@ -184,7 +240,7 @@ func (w *world) tune(t *testing.T, pool *sql.DB) {
 }
 
 // reset empties the tables, but for the inhabitants if it is to be inhabited.
-func (w *world) reset(inhabited bool) error {
+func (w *world) reset(inhabited, turning bool) error {
 	if len(w.panics) > 0 {
 		w.panics = nil
 		w.open()
@@ -208,7 +264,7 @@ func (w *world) reset(inhabited bool) error {
 	w.now = start
 	w.said.Reset()
 	w.leaks = nil
-	return errors.Join(err, w.sealBy(0))
+	return errors.Join(err, w.sealBy(0), w.turn(turning))
 }
 
 // Printf is how GORM's own logger writes.
@@ -264,7 +320,7 @@ func (w *world) contents() *outcome {
 		rows := w.slice(t)
 		out.failed(w.fresh.Unscoped().Order("id").Find(rows).Error)
 		out.see(t.name, rows)
-		out.failed(w.look(out, t))
+		out.failed(w.look(out, t, reflect.ValueOf(rows).Elem()))
 	}
 	var pairs []map[string]any
 	out.failed(w.fresh.Table("account_teams").Order("account_id, team_id").Find(&pairs).Error)
@@ -273,24 +329,32 @@ func (w *world) contents() *outcome {
 }
 
 // look notes which values of the encrypted columns are NULL, and in the
-// encrypted world those that are no ciphertext.
-func (w *world) look(out *outcome, t *table) error {
+// encrypted world those that are no ciphertext, and those of blind indexes that
+// are not of what the rows hold.
+func (w *world) look(out *outcome, t *table, held reflect.Value) error {
 	rows, err := w.columns[t].Query()
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	columns := t.encryptedColumns()
-	values := make([]sql.NullString, len(columns))
-	pointers := make([]any, len(columns))
+	indexed := t.indexed()
+	values := make([]sql.NullString, len(columns)+len(indexed))
+	pointers := make([]any, len(values))
 	for i := range values {
 		pointers[i] = &values[i]
 	}
-	for rows.Next() {
+	for n := 0; rows.Next(); n++ {
 		if err := rows.Scan(pointers...); err != nil {
 			return err
 		}
-		for i, value := range values {
+		for i, f := range indexed {
+			term, ciphertext := values[len(columns)+i], values[slices.Index(columns, f.column)]
+			if ok := term.Valid == ciphertext.Valid && (!term.Valid || w.isTerm(term.String, f, held.Index(n))); w.encrypted && !ok {
+				out.note("%s.%s holds %q, which is not a term of its field", t.name, f.index, term.String)
+			}
+		}
+		for i, value := range values[:len(columns)] {
 			switch {
 			case !value.Valid:
 				out.note("%s.%s is NULL", t.name, columns[i])
@@ -301,4 +365,17 @@ func (w *world) look(out *outcome, t *table) error {
 		out.note("%s: next row", t.name)
 	}
 	return rows.Err()
+}
+
+// isTerm reports whether the term that is stored is one of what a row holds.
+func (w *world) isTerm(term string, f *field, row reflect.Value) bool {
+	for _, name := range strings.Split(f.name, ".") {
+		row = row.FieldByName(name)
+	}
+	plaintext := reflect.Indirect(row).Interface()
+	if inner, ok := encryptedtype.Plaintext(plaintext); ok {
+		plaintext = inner
+	}
+	terms, err := w.indexes[f].Terms(plaintext)
+	return err == nil && slices.Contains(terms, term)
 }

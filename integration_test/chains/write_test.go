@@ -52,11 +52,15 @@ var kinds = []operationKind{
 	{"read/generic-scan", 1, drawGenericScan},
 	{"read/aliases", 2, drawReadAliases},
 	{"read/aggregates", 1, drawReadAggregates},
+	{"read/derived", 1, drawReadDerived},
+	{"read/groups", 1, drawReadGroups},
+	{"read/truncated", 2, drawReadTruncated},
 	{"raw/select", 3, drawRawSelect},
 	{"raw/update", 2, drawRawUpdate},
 	{"raw/insert", 2, drawRawInsert},
 	{"raw/upsert", 1, drawRawUpsert},
 	{"refused/condition", 2, drawRefusedCondition},
+	{"refused/truncated", 1, drawRefusedTruncated},
 	{"refused/expression", 2, drawRefusedExpression},
 	{"refused/raw", 1, drawRefusedRaw},
 }
@@ -90,18 +94,30 @@ func drawConflict(t *rapid.T) pieces {
 		assigned = append(assigned, drawValue(t, accounts.choosable()[0]))
 	}
 	var where clause.Where
-	if sometimes(t, 4) {
+	var sought *argument
+	switch upTo(t, 7) {
+	case 6:
 		where.Exprs = []clause.Expression{clause.Eq{Column: clause.Column{Table: "accounts", Name: "city"}, Value: "Rome"}}
 		text += `Where: city = "Rome", `
+	case 7:
+		one := drawSought(t, pick(t, accounts.searchable()...))
+		sought = &one
+		text += fmt.Sprintf("Where: %s = %v, ", one.field.column, one)
+	}
+	within := func(w *world) clause.Where {
+		if sought == nil {
+			return where
+		}
+		return clause.Where{Exprs: []clause.Expression{clause.Eq{Column: clause.Column{Table: "accounts", Name: sought.field.column}, Value: w.argument(*sought)}}}
 	}
 	switch upTo(t, 2) {
 	case 0:
-		return conflict(text+fmt.Sprintf("DoUpdates: AssignmentColumns(%#v)", columns), func(*world) clause.OnConflict {
-			return clause.OnConflict{Columns: on, Where: where, DoUpdates: clause.AssignmentColumns(columns)}
+		return conflict(text+fmt.Sprintf("DoUpdates: AssignmentColumns(%#v)", columns), func(w *world) clause.OnConflict {
+			return clause.OnConflict{Columns: on, Where: within(w), DoUpdates: clause.AssignmentColumns(columns)}
 		})
 	case 1:
 		return conflict(text+fmt.Sprintf("DoUpdates: Assignments(%v)", assigned), func(w *world) clause.OnConflict {
-			return clause.OnConflict{Columns: on, Where: where, DoUpdates: clause.Assignments(w.values(assigned))}
+			return clause.OnConflict{Columns: on, Where: within(w), DoUpdates: clause.Assignments(w.values(assigned))}
 		})
 	}
 	return conflict(text+fmt.Sprintf("DoUpdates: AssignmentColumns(%#v) and Assignments(%v)", columns, assigned), func(w *world) clause.OnConflict {
@@ -111,7 +127,7 @@ func drawConflict(t *rapid.T) pieces {
 				set = append(set, one)
 			}
 		}
-		return clause.OnConflict{Columns: on, Where: where, DoUpdates: set}
+		return clause.OnConflict{Columns: on, Where: within(w), DoUpdates: set}
 	})
 }
 
@@ -512,7 +528,8 @@ func drawFirstOr(t *rapid.T) operation {
 		condition{"Where", fmt.Sprintf("&account{Name: %q}", name), func(w *world, _ *gorm.DB) []any {
 			return []any{w.row(record{table: accounts, cells: []cell{{accounts.fields[0], name}}})}
 		}},
-		constant(fmt.Sprintf("%q, %q", "name = ?", name), "name = ?", name))
+		constant(fmt.Sprintf("%q, %q", "name = ?", name), "name = ?", name),
+		drawSearchedFirst(t, name))
 	var extra pieces
 	for _, verb := range some(t, 2, "Attrs", "Assign") {
 		extra = append(extra, drawAttributes(t, verb))
@@ -528,6 +545,31 @@ func drawFirstOr(t *rapid.T) operation {
 		}
 		out.see("row", row)
 	}}
+}
+
+// drawSearchedFirst draws a condition on an encrypted field, with the name of the
+// account that is to be created, or not.
+func drawSearchedFirst(t *rapid.T, name string) condition {
+	f := pick(t, accounts.searchable()...)
+	a := argument{cell: cell{f, f.sought(t)}}
+	named := coin(t)
+	switch upTo(t, 2) {
+	case 0:
+		return condition{"Where", fmt.Sprintf("map[string]any{%q: %v, name: %q if %t}", f.column, a, name, named), func(w *world, _ *gorm.DB) []any {
+			m := map[string]any{f.column: w.argument(a)}
+			if named {
+				m["name"] = name
+			}
+			return []any{m}
+		}}
+	case 1:
+		r := record{table: accounts, cells: []cell{a.cell}}
+		if named {
+			r.cells = append(r.cells, cell{accounts.fields[0], name})
+		}
+		return condition{"Where", "&" + r.String(), func(w *world, _ *gorm.DB) []any { return []any{w.row(r)} }}
+	}
+	return condition{"Where", fmt.Sprintf("%q, %v", f.column+" = ?", a), func(w *world, _ *gorm.DB) []any { return []any{f.column + " = ?", w.argument(a)} }}
 }
 
 func drawAttributes(t *rapid.T, verb string) piece {
