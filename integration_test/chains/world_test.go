@@ -264,7 +264,11 @@ func (w *world) reset(inhabited, turning bool) error {
 	w.now = start
 	w.said.Reset()
 	w.leaks = nil
-	return errors.Join(err, w.sealBy(0), w.turn(turning))
+	key := 0
+	if turning { // the inhabitants were sealed by the other key
+		key = 1
+	}
+	return errors.Join(err, w.sealBy(key), w.turn(turning))
 }
 
 // Printf is how GORM's own logger writes.

@@ -36,7 +36,7 @@ var kinds = []operationKind{
 	{"bound/create", 3, drawBoundCreate},
 	{"bound/update", 4, drawBoundUpdate},
 	{"bound/read", 2, drawBoundRead},
-	{"rotate", 1, drawRotate},
+	{"rotate", 2, drawRotate},
 	{"read/models", 2, drawReadModels},
 	{"read/one", 2, drawReadOne},
 	{"read/related", 2, drawReadRelated},
