@@ -307,11 +307,14 @@ func (c *conditions) order(column any, operator string, values ...any) error {
 
 func notQueryable(policy *policy, operator string) error {
 	instead := "compare it with NULL, or select by another column"
-	switch equality := slices.Contains([]string{"=", "<>", "IN", "NOT IN", "GROUP BY"}, operator); {
-	case equality && policy.searchable():
+	name := policy.field.Name
+	switch equality := slices.Contains([]string{"=", "<>", "IN", "NOT IN"}, operator); {
+	case equality && (policy.searchable() || policy.indexed):
 		instead = "compare it with values that are arguments, by =, <>, IN or NOT IN"
-	case equality && !policy.column.Deterministic:
-		return policy.queryError(operator + " on it would find nothing, because it has no index; compare it with NULL, select by another column, or make it deterministic")
+	case equality:
+		instead = fmt.Sprintf("add the field %sIndex encryptedtype.BlindIndex with the tag encrypt:\"of=%s\", or compare it with NULL", name, name)
+	case operator == "GROUP BY" && !policy.column.Deterministic:
+		instead = "make it deterministic"
 	}
 	return policy.queryError(operator + " on it would find nothing; " + instead)
 }

@@ -91,8 +91,16 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	if x.Index, err = p.cipher.Index(config); err != nil {
 		return modelError(field, err.Error(), "see the documentation of ciphertext.IndexConfig")
 	}
+	for name := range field.TagSettings {
+		if o.bits > 0 && (name == "UNIQUE" || name == "UNIQUEINDEX") {
+			return modelError(field, "it is unique, and with bits= different values have one term", "remove the constraint, or bits=")
+		}
+	}
 	if _, err := p.cipher.Keys().Primary(keyring.IndexKeys); err != nil {
 		return modelError(field, "it takes an index key, and the keyring has none", "add one to it with Add(keyring.IndexKeys)")
+	}
+	if x.whole {
+		x.of[0].indexed = true
 	}
 	m.indexes = append(m.indexes, x)
 	return nil

@@ -31,6 +31,8 @@ type policy struct {
 	column *ciphertext.Column
 	// set is GORM's own setter of the field.
 	set func(context.Context, reflect.Value, any) error
+	// indexed says that a blind index finds equal values.
+	indexed bool
 	// bind are the fields of the same row that ciphertexts are bound to.
 	bind []*schema.Field
 }

@@ -432,10 +432,10 @@ func TestRefusalsSayTheWayOut(t *testing.T) {
 			err  error
 			want string
 		}{
-			"=":             {find("note = ?", "SECRET"), "cannot query patients.note: an encrypted column cannot be compared by the database: = on it would find nothing, because it has no index; compare it with NULL, select by another column, or make it deterministic"},
-			"= in a map":    {db.Where(map[string]any{"note": "SECRET"}).Find(&[]patient{}).Error, "select by another column, or make it deterministic"},
-			"reversed":      {find("? = note", "SECRET"), ": = on it would find nothing, because it has no index"},
-			"NOT IN":        {find("note NOT IN ?", []string{"SECRET"}), ": NOT IN on it would find nothing, because it has no index"},
+			"=":             {find("note = ?", "SECRET"), "cannot query patients.note: an encrypted column cannot be compared by the database: = on it would find nothing; add the field NoteIndex encryptedtype.BlindIndex with the tag encrypt:\"of=Note\", or compare it with NULL"},
+			"= in a map":    {db.Where(map[string]any{"note": "SECRET"}).Find(&[]patient{}).Error, "add the field NoteIndex encryptedtype.BlindIndex with the tag encrypt:\"of=Note\", or compare it with NULL"},
+			"reversed":      {find("? = note", "SECRET"), ": = on it would find nothing; add the field NoteIndex"},
+			"NOT IN":        {find("note NOT IN ?", []string{"SECRET"}), ": NOT IN on it would find nothing; add the field NoteIndex"},
 			"LIKE":          {find("note LIKE ?", "SECRET%"), ": LIKE on it would find nothing; compare it with NULL, or select by another column"},
 			"NOT LIKE":      {find("note NOT LIKE ?", "SECRET%"), ": LIKE on it would find nothing; "},
 			"<":             {find("note < ?", "SECRET"), ": < on it would find nothing; "},
@@ -443,7 +443,7 @@ func TestRefusalsSayTheWayOut(t *testing.T) {
 			"copy":          {db.Exec("UPDATE patients SET name = note").Error, "an expression on it would come to nothing"},
 			"deterministic": {db.Where("tax_id = 'SECRET'").Find(&[]taxpayer{}).Error, "compare it with values that are arguments, by =, <>, IN or NOT IN"},
 			"LIKE on it":    {db.Where("tax_id LIKE ?", "SECRET").Find(&[]taxpayer{}).Error, ": LIKE on it would find nothing; compare it with NULL"},
-			"GROUP BY":      {db.Model(&patient{}).Select("count(*)").Group("note").Find(&[]int{}).Error, "or make it deterministic"},
+			"GROUP BY":      {db.Model(&patient{}).Select("count(*)").Group("note").Find(&[]int{}).Error, "; make it deterministic"},
 			"literal":       {db.Exec("UPDATE patients SET note = 'SECRET'").Error, "the new value is in the text of the statement, which is sent as it is; pass it as an argument"},
 			"number":        {db.Exec("UPDATE patients SET weight = (424242)").Error, "pass it as an argument"},
 			"parentheses":   {db.Exec("UPDATE patients SET note = (?)", "SECRET").Error, "write ? without them"},

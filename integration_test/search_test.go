@@ -168,6 +168,7 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 					}
 				}
 				joined := db.Joins("JOIN citizens o ON o.other = citizens.tax_id").Find(&[]citizen{})
+				upserted := db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "tax_id"}}, DoUpdates: clause.AssignmentColumns([]string{"note"})}).Create(&citizen{TaxID: secret("1"), Note: "SECRET note"})
 				union := db.Raw("SELECT tax_id FROM citizens WHERE id = 1 UNION SELECT tax_id FROM citizens").Find(&[]citizen{})
 				grouped := db.Model(&citizen{}).Select("year, count(*) AS n").Group("year").Find(&[]map[string]any{})
 				var n int64
@@ -176,7 +177,7 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 				if counted.Error == nil && n != 2 {
 					t.Errorf("there are %d years", n)
 				}
-				for what, tx := range map[string]*gorm.DB{"join of columns": joined, "GROUP BY": grouped, "UNION": union, "DISTINCT": distinct, "count(DISTINCT)": counted} {
+				for what, tx := range map[string]*gorm.DB{"join of columns": joined, "GROUP BY": grouped, "UNION": union, "upsert": upserted, "DISTINCT": distinct, "count(DISTINCT)": counted} {
 					if refused := errors.Is(tx.Error, gormcrypt.ErrNotQueryable); refused != (live == 2) || !refused && tx.Error != nil {
 						t.Errorf("%s: %v", what, tx.Error)
 					}

@@ -67,6 +67,9 @@ func (op operation) perform(w *world, db *gorm.DB, out *outcome) {
 			w.panics = append(w.panics, fmt.Sprintf("%v\n%s", r, debug.Stack()))
 		}
 	}()
+	if w.turning && strings.Contains(op.text, `Columns: "tax_id"`) {
+		return // it is refused, and fails in the plain world: there is no unique index then
+	}
 	if op.oneKey && w.turning {
 		op.refused = gormcrypt.ErrNotQueryable
 	}
