@@ -61,7 +61,7 @@ fuzz: ## each fuzz target for FUZZTIME inputs (30000x)
 
 .PHONY: bench
 bench: ## what encryption costs, as ratios to the bare work and to plain columns
-	go test ./ciphertext -run '^$$' -bench .
+	go test . ./ciphertext -run '^$$' -bench .
 	go test ./bench -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 20m
 
 .PHONY: quickstart
