@@ -2,6 +2,7 @@ package gormcrypt
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"reflect"
@@ -285,7 +286,7 @@ func (c *conditions) equality(column any, operator string, value any) (null bool
 			plaintext, err = policy.convert(c.stmt.Context, plaintext)
 		}
 		switch {
-		case err == nil && plaintext == nil:
+		case err == nil && isNull(plaintext):
 			return true, nil
 		case !c.plugin.isSearchable(policy):
 			return false, notQueryable(policy, operator)
@@ -294,6 +295,15 @@ func (c *conditions) equality(column any, operator string, value any) (null bool
 		}
 	}
 	return false, c.value(value)
+}
+
+// isNull reports whether a plaintext is stored as NULL.
+func isNull(plaintext any) bool {
+	if valuer, ok := plaintext.(driver.Valuer); ok {
+		value, err := valuer.Value()
+		return value == nil && err == nil
+	}
+	return plaintext == nil
 }
 
 // order refuses a comparison of an encrypted column.

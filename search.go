@@ -110,15 +110,18 @@ func (p *policy) terms(ctx context.Context, value any) ([]any, error) {
 		return []any{nil}, nil
 	}
 	sealed, err := p.column.SealEach(plaintext)
+	if ciphertext.IsNull(err) {
+		return []any{nil}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	terms := make([]any, len(sealed))
-	for i, ciphertext := range sealed {
+	for i, stored := range sealed {
 		if p.column.Binary {
-			terms[i] = searchTerm{ciphertext}
+			terms[i] = searchTerm{stored}
 		} else {
-			terms[i] = searchTerm{string(ciphertext)}
+			terms[i] = searchTerm{string(stored)}
 		}
 	}
 	return terms, nil

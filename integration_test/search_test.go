@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,10 +21,11 @@ import (
 type citizen struct {
 	ID     uint
 	Name   string
-	TaxID  *string `gorm:"serializer:encrypted;uniqueIndex" encrypt:"deterministic"`
-	Year   int     `gorm:"serializer:encrypted;type:text" encrypt:"deterministic"`
-	Other  *string `gorm:"serializer:encrypted" encrypt:"deterministic,context=citizens.tax_id"`
-	Note   string  `gorm:"serializer:encrypted"`
+	TaxID  *string        `gorm:"serializer:encrypted;uniqueIndex" encrypt:"deterministic"`
+	Year   int            `gorm:"serializer:encrypted;type:text" encrypt:"deterministic"`
+	Nick   sql.NullString `gorm:"serializer:encrypted" encrypt:"deterministic"`
+	Other  *string        `gorm:"serializer:encrypted" encrypt:"deterministic,context=citizens.tax_id"`
+	Note   string         `gorm:"serializer:encrypted"`
 	SpouID *uint
 	Spouse *citizen `gorm:"foreignKey:SpouID"`
 }
@@ -104,6 +106,9 @@ func TestSearchInDeterministicColumns(t *testing.T) {
 					"clause Eq":            {db.Where(clause.Eq{Column: "tax_id", Value: "SECRET 1"}), []uint{1}},
 					"clause Neq":           {db.Where(clause.Neq{Column: "tax_id", Value: "SECRET 1"}), []uint{2, 3}},
 					"clause IN":            {db.Where(clause.IN{Column: "tax_id", Values: []any{"SECRET 1", "SECRET 2"}}), []uint{1, 2}},
+					"NULL of a type":       {db.Where("nick = ? OR nick IN ?", sql.NullString{}, []sql.NullString{{}}), nil},
+					"NULL of a type, map":  {db.Where(map[string]any{"nick": sql.NullString{}}).Where("id < 3"), []uint{1, 2}},
+					"NULL of a type, Not":  {db.Not(map[string]any{"nick": sql.NullString{}}), nil},
 					"NULL":                 {db.Where("tax_id IS NULL"), []uint{4}},
 					"nil":                  {db.Where("tax_id = ?", nil), nil},
 					"nil in a map":         {db.Where(map[string]any{"tax_id": nil}), []uint{4}},
