@@ -207,6 +207,9 @@ func (ms modelPolicies) indexRows(ctx context.Context, values clause.Values) (cl
 		for i, policy := range x.of {
 			sources[i] = place(policy.field)
 			written = written || sources[i] >= 0
+			if named := func(c clause.Column) bool { return fold(c.Name) == fold(policy.field.DBName) }; written && slices.ContainsFunc(values.Columns[sources[i]+1:], named) {
+				return values, x.fail(fmt.Errorf("%w: %s is written twice", ErrBinding, policy.field.DBName))
+			}
 		}
 		at := place(x.field)
 		if at >= 0 {
@@ -256,7 +259,7 @@ func (ms modelPolicies) indexSet(ctx context.Context, set clause.Set) (clause.Se
 	for _, x := range ms.indexes() {
 		of, excluded, missing := make([]any, len(x.of)), 0, ""
 		for i, policy := range x.of {
-			at := slices.IndexFunc(set, func(a clause.Assignment) bool { return fold(a.Column.Name) == fold(policy.field.DBName) })
+			at := lastAssignment(set, policy.field)
 			if at < 0 {
 				missing = policy.field.Name
 				continue
@@ -270,9 +273,11 @@ func (ms modelPolicies) indexSet(ctx context.Context, set clause.Set) (clause.Se
 			return slices.ContainsFunc(x.of, func(p *policy) bool { return fold(a.Column.Name) == fold(p.field.DBName) })
 		})
 		isOwn := func(a clause.Assignment) bool { return fold(a.Column.Name) == fold(x.field.DBName) }
-		if at := slices.IndexFunc(set, isOwn); at >= 0 && !isExcluded(set[at].Value, x.field) {
-			if err := x.checkUnset(set[at].Value); err != nil {
-				return set, err
+		for _, assignment := range set {
+			if isOwn(assignment) && !isExcluded(assignment.Value, x.field) {
+				if err := x.checkUnset(assignment.Value); err != nil {
+					return set, err
+				}
 			}
 		}
 		set = slices.DeleteFunc(slices.Clone(set), isOwn)
@@ -295,6 +300,18 @@ func (ms modelPolicies) indexSet(ctx context.Context, set clause.Set) (clause.Se
 		set = append(set, assignment)
 	}
 	return set, nil
+}
+
+// lastAssignment returns the index of the last assignment of a field, -1 if there is
+// none. There are two where a hook sets by the field's name what a map has by the
+// column's: SQLite takes the last, and PostgreSQL none.
+func lastAssignment(set clause.Set, field *schema.Field) int {
+	for i := len(set) - 1; i >= 0; i-- {
+		if fold(set[i].Column.Name) == fold(field.DBName) {
+			return i
+		}
+	}
+	return -1
 }
 
 // notComputable is the error of an expression with the index's column in it.
