@@ -197,6 +197,9 @@ func (d *definition) lasting(keeps bool, read func() error) error {
 	const problem = "the database would keep it, and equal values have other ciphertexts under another key"
 	switch {
 	case len(d.comparisons) > comparisons:
+		if c := d.comparisons[comparisons]; c.policy == nil {
+			return c.index.queryError(problem)
+		}
 		return d.comparisons[comparisons].policy.queryError(problem)
 	case len(d.oneVersion) > oneVersion:
 		return d.oneVersion[oneVersion].queryError(problem)

@@ -17,13 +17,11 @@ import (
 // an int8.
 const fewValues = 256
 
-// possibleValues returns how many values a type has beside nil, or 0 if they are
-// more than fewValues.
+// possibleValues returns how many values a type has, or 0 if they are more than
+// fewValues, or a pointer leads to them: types may lead to themselves by one.
 func possibleValues(t reflect.Type) int {
 	n := 0
 	switch t.Kind() {
-	case reflect.Pointer:
-		n = possibleValues(t.Elem())
 	case reflect.Bool:
 		n = 2
 	case reflect.Int8, reflect.Uint8:
@@ -53,13 +51,13 @@ func (p *Plugin) warnOfFewValues(db *gorm.DB) {
 		m := p.known(s)
 		for _, field := range s.Fields {
 			if policy := m.byField[field]; policy != nil && policy.searchable() {
-				warn(field, possibleValues(policy.inner), "it is deterministic", "remove deterministic and compare in Go, or search it together with a field of many values: a blind index with of=Other+"+field.Name)
+				warn(field, possibleValues(indirect(policy.inner)), "it is deterministic", "remove deterministic and compare in Go, or search it together with a field of many values: a blind index with of=Other+"+field.Name)
 			}
 		}
 		for _, x := range m.indexes {
 			n := 1
 			for _, policy := range x.of {
-				n *= possibleValues(policy.inner)
+				n *= possibleValues(indirect(policy.inner))
 			}
 			if n <= fewValues {
 				warn(x.field, n, "the index tells them apart", "remove it and compare in Go, or add a field of many values to its of=; neither bits= nor slow helps")

@@ -316,5 +316,9 @@ func lastAssignment(set clause.Set, field *schema.Field) int {
 
 // notComputable is the error of an expression with the index's column in it.
 func (x *index) notComputable() error {
-	return &Error{Op: "query", Table: x.Table, Column: x.Column, Err: fmt.Errorf("%w: a blind index is compared with values of its fields by =, <>, IN or NOT IN, and with NULL", ErrNotQueryable)}
+	return x.queryError("a blind index is compared with values of its fields by =, <>, IN or NOT IN, and with NULL")
+}
+
+func (x *index) queryError(problem string) error {
+	return &Error{Op: "query", Table: x.Table, Column: x.Column, Err: fmt.Errorf("%w: %s", ErrNotQueryable, problem)}
 }

@@ -78,6 +78,7 @@ var fragments = []string{
 	"SELECT * FROM orders WHERE email = ? AND tax_id = ?",
 	"SELECT lower(email) = ? FROM people", "SELECT * FROM people WHERE email || ? = ?", "SELECT * FROM people WHERE x BETWEEN ? AND email = ?",
 	"SELECT * FROM people WHERE email = (?) AND (tax_id) = ?", "SELECT * FROM people WHERE email = ?2 OR name = ?1", "SELECT email FROM people UNION SELECT ?",
+	"CREATE VIEW v AS SELECT id FROM people WHERE email_index = ?", "CREATE INDEX i ON people (name) WHERE email_index IN (?, ?)",
 	"(SELECT * FROM people WHERE email=?) ; SELECT 1", "SELECT * FROM people WHERE email = @name", "EXPLAIN SELECT * FROM people WHERE email == ?",
 }
 

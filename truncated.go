@@ -187,5 +187,5 @@ func (o *openedRows) matches(f filter) (bool, error) {
 // unfiltered is the error of a statement that takes all that a truncated index
 // matches for a match.
 func (x *index) unfiltered(problem string) error {
-	return &Error{Op: "query", Table: x.Table, Column: x.Column, Err: fmt.Errorf("%w: this index has bits=%d and matches other rows too, and %s", ErrNotQueryable, x.Bits, problem)}
+	return x.queryError(fmt.Sprintf("this index has bits=%d and matches other rows too, and %s", x.Bits, problem))
 }

@@ -28,6 +28,7 @@ type donor struct {
 	Bound     bool   `gorm:"serializer:encrypted;type:text" encrypt:"deterministic,bind=ID"` // nor this
 	Age       int16  `gorm:"serializer:encrypted;type:text" encrypt:"deterministic"`
 	Status    string `gorm:"serializer:encrypted" encrypt:"deterministic"`
+	Next      kin    `gorm:"serializer:encrypted" encrypt:"deterministic"`
 
 	ConsentedIndex encryptedtype.BlindIndex `encrypt:"of=Consented,slow"`
 	TestedIndex    encryptedtype.BlindIndex `encrypt:"of=Tested,bits=4"`
@@ -35,6 +36,12 @@ type donor struct {
 	FlagsIndex     encryptedtype.BlindIndex `encrypt:"of=Living+Tested"`
 	ManyFlagsIndex encryptedtype.BlindIndex `encrypt:"of=Sort+Tested"`
 	AgreedIndex    encryptedtype.BlindIndex `encrypt:"of=Name+Agreed"`
+}
+
+// kin leads to itself.
+type kin struct {
+	Living bool
+	Next   *kin
 }
 
 // Fields whose types have few values are warned of when the plugin is registered,
