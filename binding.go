@@ -208,10 +208,7 @@ type writtenRow interface {
 func (p *policy) boundTo(ctx context.Context, row writtenRow) ([]ciphertext.Bound, error) {
 	var bound []ciphertext.Bound
 	for _, field := range p.bind {
-		value, err := row.value(field)
-		if err == nil {
-			value, err = convert(ctx, field, field.Set, field.IndirectFieldType, value)
-		}
+		value, err := boundValue(ctx, row, field)
 		if err != nil {
 			return nil, p.fail(fmt.Errorf("%w to %s: %w", ErrBinding, field.Name, err))
 		}
@@ -224,15 +221,21 @@ func (p *policy) boundTo(ctx context.Context, row writtenRow) ([]ciphertext.Boun
 	return bound, nil
 }
 
+// boundValue returns what a row that is written has in a field, as the field holds it.
+func boundValue(ctx context.Context, row writtenRow, field *schema.Field) (any, error) {
+	value, err := row.value(field)
+	if err != nil {
+		return nil, err
+	}
+	return convert(ctx, field, field.Set, field.IndirectFieldType, value)
+}
+
 // checkSealed refuses a ciphertext that was sealed for other values than those that
 // the row has. Where they are not known, as in hand-written SQL that does not write
 // them, it is the program that has to know.
 func (p *policy) checkSealed(ctx context.Context, sealed Sealed, row writtenRow) error {
 	for i, field := range p.bind {
-		value, err := row.value(field)
-		if err == nil {
-			value, err = convert(ctx, field, field.Set, field.IndirectFieldType, value)
-		}
+		value, err := boundValue(ctx, row, field)
 		if err != nil || sealed.stored == nil {
 			continue
 		}

@@ -281,10 +281,7 @@ func (c *conditions) equality(column any, operator string, value any) (null bool
 	switch value.(type) {
 	case clause.Expression, *gorm.DB, []any, []*gorm.DB: // read as text
 	default:
-		plaintext, err := policy.plaintext(c.stmt.Context, value)
-		if err == nil {
-			plaintext, err = policy.convert(c.stmt.Context, plaintext)
-		}
+		plaintext, err := policy.fieldPlaintext(c.stmt.Context, value)
 		switch {
 		case err == nil && isNull(plaintext):
 			return true, nil

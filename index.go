@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
-	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
 // Blind indexes: columns with a keyed hash of what is in encrypted ones. They are
@@ -41,8 +39,7 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	}
 	o, err := parseIndexOptions(tag)
 	if err != nil {
-		problem, fix, _ := strings.Cut(err.Error(), "; ")
-		return modelError(field, problem, fix)
+		return optionError(field, err)
 	}
 	if field.FieldType != blindIndexType {
 		return modelError(field, "it is a pointer to a blind index, and holds nothing that could be nil", "use encryptedtype.BlindIndex itself")
@@ -55,11 +52,7 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	}
 	x := &index{field: field, whole: len(o.of) == 1}
 	for _, name := range o.of {
-		of := field.Schema.LookUpFieldByBindName(field.BindNames, name)
-		if of == nil {
-			of = field.Schema.FieldsByName[name]
-		}
-		policy := m.byField[of]
+		policy := m.byField[namedBeside(field, name)]
 		switch {
 		case policy == nil:
 			return modelError(field, "of="+name+" names no encrypted field of the model", "write the Go name of a field that is marked as encrypted")
@@ -91,13 +84,11 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	if x.Index, err = p.cipher.Index(config); err != nil {
 		return modelError(field, err.Error(), "see the documentation of ciphertext.IndexConfig")
 	}
-	for name := range field.TagSettings {
-		if o.bits > 0 && (name == "UNIQUE" || name == "UNIQUEINDEX") {
-			return modelError(field, "it is unique, and with bits= different values have one term", "remove the constraint, or bits=")
-		}
+	if x.truncated() && isUnique(field) {
+		return modelError(field, "it is unique, and with bits= different values have one term", "remove the constraint, or bits=")
 	}
-	if _, err := p.cipher.Keys().Primary(keyring.IndexKeys); err != nil {
-		return modelError(field, "it takes an index key, and the keyring has none", "add one to it with Add(keyring.IndexKeys)")
+	if err := checkIndexKey(field, p.cipher, "it"); err != nil {
+		return err
 	}
 	if x.whole {
 		x.of[0].indexed = true
@@ -158,14 +149,10 @@ func (x *index) term(ctx context.Context, values []any) (any, error) {
 		if _, ok := asSealed(value); ok {
 			return nil, x.fail(fmt.Errorf("%w: %s has a blind index, which is of the value itself; pass that", ErrUnsealed, x.of[i].field.Name))
 		}
-		plaintext, err := x.of[i].plaintext(ctx, value)
-		if err == nil {
-			plaintext, err = x.of[i].convert(ctx, plaintext)
-		}
-		if err != nil {
+		var err error
+		if plaintexts[i], err = x.of[i].fieldPlaintext(ctx, value); err != nil {
 			return nil, x.fail(err)
 		}
-		plaintexts[i] = plaintext
 	}
 	term, err := x.Term(plaintexts...)
 	if ciphertext.IsNull(err) {
@@ -198,20 +185,27 @@ func (ms modelPolicies) indexRows(ctx context.Context, values clause.Values) (cl
 	for i, row := range values.Values {
 		rows[i] = slices.Clone(row)
 	}
-	place := func(field *schema.Field) int {
-		return slices.IndexFunc(values.Columns, func(c clause.Column) bool { return fold(c.Name) == fold(field.DBName) })
+	place := func(field *schema.Field, from int) int {
+		for i := from; i < len(values.Columns); i++ {
+			if fold(values.Columns[i].Name) == fold(field.DBName) {
+				return i
+			}
+		}
+		return -1
 	}
 	for _, x := range indexes {
 		sources := make([]int, len(x.of))
 		written := false
 		for i, policy := range x.of {
-			sources[i] = place(policy.field)
-			written = written || sources[i] >= 0
-			if named := func(c clause.Column) bool { return fold(c.Name) == fold(policy.field.DBName) }; written && slices.ContainsFunc(values.Columns[sources[i]+1:], named) {
+			if sources[i] = place(policy.field, 0); sources[i] < 0 {
+				continue
+			}
+			written = true
+			if place(policy.field, sources[i]+1) >= 0 {
 				return values, x.fail(fmt.Errorf("%w: %s is written twice", ErrBinding, policy.field.DBName))
 			}
 		}
-		at := place(x.field)
+		at := place(x.field, 0)
 		if at >= 0 {
 			for _, row := range rows {
 				if err := x.checkUnset(row[at]); err != nil {
@@ -257,21 +251,18 @@ func (ms modelPolicies) indexRows(ctx context.Context, values clause.Values) (cl
 // their values are sealed.
 func (ms modelPolicies) indexSet(ctx context.Context, set clause.Set) (clause.Set, error) {
 	for _, x := range ms.indexes() {
-		of, excluded, missing := make([]any, len(x.of)), 0, ""
+		of, written, excluded, missing := make([]any, len(x.of)), false, 0, ""
 		for i, policy := range x.of {
 			at := lastAssignment(set, policy.field)
 			if at < 0 {
 				missing = policy.field.Name
 				continue
 			}
-			of[i] = set[at].Value
+			of[i], written = set[at].Value, true
 			if isExcluded(set[at].Value, policy.field) {
 				excluded++
 			}
 		}
-		written := slices.ContainsFunc(set, func(a clause.Assignment) bool {
-			return slices.ContainsFunc(x.of, func(p *policy) bool { return fold(a.Column.Name) == fold(p.field.DBName) })
-		})
 		isOwn := func(a clause.Assignment) bool { return fold(a.Column.Name) == fold(x.field.DBName) }
 		for _, assignment := range set {
 			if isOwn(assignment) && !isExcluded(assignment.Value, x.field) {

@@ -186,13 +186,26 @@ func modelError(field *schema.Field, problem, fix string) error {
 	}
 }
 
+// optionError returns the error of a tag whose options cannot be.
+func optionError(field *schema.Field, err error) error {
+	problem, fix, _ := strings.Cut(err.Error(), "; ")
+	return modelError(field, problem, fix)
+}
+
+// checkIndexKey refuses a field that takes an index key, if the keyring has none.
+func checkIndexKey(field *schema.Field, cipher *ciphertext.Cipher, it string) error {
+	if _, err := cipher.Keys().Primary(keyring.IndexKeys); err != nil {
+		return modelError(field, it+" takes an index key, and the keyring has none", "add one to it with Add(keyring.IndexKeys)")
+	}
+	return nil
+}
+
 func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error) {
 	var o options
 	if tag, ok := field.Tag.Lookup(tagName); ok {
 		var err error
 		if o, err = parseOptions(tag); err != nil {
-			problem, fix, _ := strings.Cut(err.Error(), "; ")
-			return nil, modelError(field, problem, fix)
+			return nil, optionError(field, err)
 		}
 	}
 	p := &policy{field: field, inner: field.IndirectFieldType}
@@ -212,8 +225,8 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 		return nil, modelError(field, problem, fix)
 	}
 	if config.Deterministic {
-		if _, err := cipher.Keys().Primary(keyring.IndexKeys); err != nil {
-			return nil, modelError(field, "it is deterministic, which takes an index key, and the keyring has none", "add one to it with Add(keyring.IndexKeys)")
+		if err := checkIndexKey(field, cipher, "it is deterministic, which"); err != nil {
+			return nil, err
 		}
 	}
 	var err error
@@ -230,14 +243,18 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 	return p, p.parseBind(o.bind)
 }
 
+// namedBeside returns the field that a tag of another one names, or nil. In an
+// embedded struct, one beside that goes before others.
+func namedBeside(field *schema.Field, name string) *schema.Field {
+	if beside := field.Schema.LookUpFieldByBindName(field.BindNames, name); beside != nil {
+		return beside
+	}
+	return field.Schema.FieldsByName[name]
+}
+
 func (p *policy) parseBind(names []string) error {
 	for _, name := range names {
-		// In an embedded struct, a field beside this one goes before others.
-		s := p.field.Schema
-		bound := s.LookUpFieldByBindName(p.field.BindNames, name)
-		if bound == nil {
-			bound = s.FieldsByName[name]
-		}
+		bound := namedBeside(p.field, name)
 		switch {
 		case bound == nil || bound.DBName == "":
 			return modelError(p.field, "bind="+name+" names no field of the model with a column", "write the Go name of a field")
@@ -347,15 +364,19 @@ func (p *policy) checkIndexes() (problem, fix string) {
 	if p.column.Deterministic {
 		return "", ""
 	}
-	for name := range p.field.TagSettings {
-		switch name {
-		case "UNIQUE", "UNIQUEINDEX":
-			return "it is unique, and equal values have different ciphertexts, so that would never be violated", `add encrypt:"deterministic", or remove the constraint`
-		case "INDEX":
-			return "it has an index, and equal values have different ciphertexts, so that would never be used", "remove the index"
-		}
+	if isUnique(p.field) {
+		return "it is unique, and equal values have different ciphertexts, so that would never be violated", `add encrypt:"deterministic", or remove the constraint`
+	}
+	if _, ok := p.field.TagSettings["INDEX"]; ok {
+		return "it has an index, and equal values have different ciphertexts, so that would never be used", "remove the index"
 	}
 	return "", ""
+}
+
+func isUnique(field *schema.Field) bool {
+	_, constraint := field.TagSettings["UNIQUE"]
+	_, index := field.TagSettings["UNIQUEINDEX"]
+	return constraint || index
 }
 
 // textTypes and binaryTypes are the column types that keep ciphertext as it

@@ -23,8 +23,6 @@ type openingPool struct {
 	stmt   *gorm.Statement
 	// writes says that the destination is what the program writes.
 	writes bool
-	// reads says that the result is scanned by GORM.
-	reads bool
 	// closed says that results are not opened: those of Row and Rows.
 	closed bool
 	// alone says that no gate looks at what GORM builds: the statement is read
@@ -34,8 +32,6 @@ type openingPool struct {
 	own bool
 	// joined are the relations in the result.
 	joined []*joinedRelation
-	// selection is what is left to do with its rows.
-	selection *selection
 }
 
 // enterQuery is all that is done before a query that GORM builds or was given: an
@@ -179,39 +175,48 @@ func (p *Plugin) conceal(stmt *gorm.Statement, err error) {
 	}
 }
 
-// prepare returns what was read of a statement, and the statement and its
-// arguments as they are to be sent; or why they are not. They are logged like
-// that too.
-func (o *openingPool) prepare(query string, args []any) (*readStatement, string, []any, error) {
+// prepared is a statement as it is to be sent.
+type prepared struct {
+	read  *readStatement
+	query string
+	args  []any
+	// selection is what is left to do with the rows of its result.
+	selection *selection
+}
+
+// prepare reads a statement and rewrites it, or returns why it is not to be sent.
+// It is logged like that too. If selects, the rows of its result can be selected
+// when they are opened.
+func (o *openingPool) prepare(query string, args []any, selects bool) (prepared, error) {
 	p := o.plugin
 	if o.alone && p.statements.isUntouched(query, p.tables.changes.Load()) {
-		return untouched, query, args, checkPlaces(args)
+		return prepared{read: untouched, query: query, args: args}, checkPlaces(args)
 	}
 	if err := refusedArgument(args); err != nil {
-		return nil, "", nil, err
+		return prepared{}, err
 	}
-	read := p.read(o.stmt, query)
+	s := prepared{read: p.read(o.stmt, query), query: query, args: args}
 	switch {
-	case !read.touches && o.alone:
-		return read, query, args, checkPlaces(args)
-	case !read.touches:
-		return read, query, args, nil
+	case !s.read.touches && o.alone:
+		return s, checkPlaces(args)
+	case !s.read.touches:
+		return s, nil
 	}
-	err := read.failure(args)
+	err := s.read.failure(args)
 	switch {
-	case err != nil || read.unread != nil:
-		return read, query, args, err
+	case err != nil || s.read.unread != nil:
+		return s, err
 	case o.alone:
-		query, args, err = p.handWritten(o.stmt, query, args)
-	case o.reads:
-		query, args, o.selection, err = p.rewriteFiltered(o.stmt, read, query, args)
+		s.query, s.args, err = p.handWritten(o.stmt, query, args)
+	case selects:
+		s.query, s.args, s.selection, err = p.rewriteFiltered(o.stmt, s.read, query, args)
 	default:
-		query, args, err = p.rewrite(o.stmt, read, query, args)
+		s.query, s.args, err = p.rewrite(o.stmt, s.read, query, args)
 	}
 	if err == nil {
-		replace(o.stmt, query, args)
+		replace(o.stmt, s.query, s.args)
 	}
-	return read, query, args, err
+	return s, err
 }
 
 // checkPlaces is checkPlace for all arguments of a statement, none of which goes
@@ -241,43 +246,43 @@ func (r *readStatement) failure(args []any) error {
 
 // QueryContext sends a statement and opens its result.
 func (o *openingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	o.reads = !o.closed && !o.writes
-	read, query, args, err := o.prepare(query, args)
+	s, err := o.prepare(query, args, !o.closed && !o.writes)
 	if err != nil {
 		return nil, err
 	}
-	if o.selection != nil && read.columns == nil {
-		return nil, o.selection.filters[0].index.unfiltered("the result has no column by which it would be filtered; select the encrypted column too")
+	columns := s.read.columns
+	if s.selection != nil && columns == nil {
+		return nil, s.selection.filters[0].index.unfiltered("the result has no column by which it would be filtered; select the encrypted column too")
 	}
-	rows, err := o.ConnPool.QueryContext(ctx, query, args...)
-	if err != nil || read.columns == nil || o.closed || o.own && o.selection == nil {
+	rows, err := o.ConnPool.QueryContext(ctx, s.query, s.args...)
+	if err != nil || columns == nil || o.closed || o.own && s.selection == nil {
 		return rows, err
 	}
-	opened, from, err := openRows(o.stmt, rows, read.columns, o.writes)
+	opened, from, err := openRows(o.stmt, rows, columns, o.writes)
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	o.joined, from.selection = from.joined, o.selection
+	o.joined, from.selection = from.joined, s.selection
 	return opened, nil
 }
 
 // ExecContext sends a statement.
 func (o *openingPool) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	_, query, args, err := o.prepare(query, args)
+	s, err := o.prepare(query, args, false)
 	if err != nil {
 		return nil, err
 	}
-	return o.ConnPool.ExecContext(ctx, query, args...)
+	return o.ConnPool.ExecContext(ctx, s.query, s.args...)
 }
 
 // QueryRowContext sends a statement. Its result is not opened.
 func (o *openingPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	_, query, args, err := o.prepare(query, args)
+	s, err := o.prepare(query, args, false)
 	if err != nil {
 		_ = o.stmt.AddError(err)
 		return rowOf(err)
 	}
-	return o.ConnPool.QueryRowContext(ctx, query, args...)
+	return o.ConnPool.QueryRowContext(ctx, s.query, s.args...)
 }
 
 // refusedArgument returns the error of a subquery that was refused: GORM does not

@@ -2,6 +2,7 @@ package gormcrypt
 
 import (
 	"context"
+	"database/sql/driver"
 	"reflect"
 	"slices"
 	"strings"
@@ -193,10 +194,16 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case p.column.Binary:
-		return slices.Clone(sealed), nil
 	}
-	return string(sealed), nil
+	return p.stored(sealed), nil
+}
+
+// stored returns a ciphertext as the driver takes it, in memory of its own.
+func (p *policy) stored(sealed []byte) driver.Value {
+	if p.column.Binary {
+		return slices.Clone(sealed)
+	}
+	return string(sealed)
 }
 
 // plaintext returns the Go value that is to be sealed, nil for NULL.
@@ -232,6 +239,15 @@ func (p *policy) plaintext(ctx context.Context, value any) (any, error) {
 		}
 	}
 	return p.convert(ctx, value)
+}
+
+// fieldPlaintext is plaintext as the field holds it, whatever type it was given in.
+func (p *policy) fieldPlaintext(ctx context.Context, value any) (any, error) {
+	plaintext, err := p.plaintext(ctx, value)
+	if err != nil {
+		return nil, err
+	}
+	return p.convert(ctx, plaintext)
 }
 
 func (p *policy) fail(err error) error {

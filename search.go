@@ -63,68 +63,54 @@ func (p *policy) searched(ctx context.Context, value any) (any, error) {
 	if _, ok := asSealed(value); ok {
 		return nil, p.queryError("a ciphertext in a condition would find nothing; compare with the value itself")
 	}
-	plaintext, err := p.plaintext(ctx, value)
-	if err == nil {
-		plaintext, err = p.convert(ctx, plaintext)
-	}
+	plaintext, err := p.fieldPlaintext(ctx, value)
 	if err != nil {
 		return nil, &Error{Op: "query", Table: p.column.Table, Column: p.column.Column, Err: err}
 	}
 	return plaintext, nil
 }
 
-// searched returns what may be stored in the index for values of its fields: nil
-// for NULL.
-func (x *index) searched(ctx context.Context, values []any) ([]any, error) {
-	if term, ok := values[0].(searchTerm); ok && len(values) == 1 {
-		return []any{term}, nil
-	}
+// searched returns the Go values that are searched by one term, as many as the
+// index has fields.
+func (c comparison) searched(ctx context.Context, values []any) ([]any, error) {
 	plaintexts := make([]any, len(values))
 	for i, value := range values {
+		policy := c.policy
+		if c.index != nil {
+			policy = c.index.of[i]
+		}
+		if value == nil {
+			continue
+		}
 		var err error
-		if plaintexts[i], err = x.of[i].searched(ctx, value); err != nil {
+		if plaintexts[i], err = policy.searched(ctx, value); err != nil {
 			return nil, err
 		}
 	}
-	found, err := x.Terms(plaintexts...)
-	if ciphertext.IsNull(err) {
-		return []any{nil}, nil
-	}
-	terms := make([]any, len(found))
-	for i, term := range found {
-		terms[i] = searchTerm{term}
-	}
-	return terms, err
+	return plaintexts, nil
 }
 
-// terms returns what may be stored for a value: nil for NULL.
-func (p *policy) terms(ctx context.Context, value any) ([]any, error) {
-	if term, ok := value.(searchTerm); ok {
-		return []any{term}, nil
+// terms returns what may be stored for what is searched: nil for NULL.
+func (c comparison) terms(plaintexts []any) ([]any, error) {
+	var terms []any
+	var err error
+	if c.index != nil {
+		var found []string
+		found, err = c.index.Terms(plaintexts...)
+		for _, term := range found {
+			terms = append(terms, searchTerm{term})
+		}
+	} else {
+		var found [][]byte
+		found, err = c.policy.column.SealEach(plaintexts[0])
+		for _, sealed := range found {
+			terms = append(terms, searchTerm{c.policy.stored(sealed)})
+		}
 	}
-	plaintext, err := p.searched(ctx, value)
-	if err != nil {
-		return nil, err
-	}
-	if plaintext == nil {
-		return []any{nil}, nil
-	}
-	sealed, err := p.column.SealEach(plaintext)
 	if ciphertext.IsNull(err) {
 		return []any{nil}, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	terms := make([]any, len(sealed))
-	for i, stored := range sealed {
-		if p.column.Binary {
-			terms[i] = searchTerm{stored}
-		} else {
-			terms[i] = searchTerm{string(stored)}
-		}
-	}
-	return terms, nil
+	return terms, err
 }
 
 func (p *policy) queryError(problem string) error {
@@ -264,52 +250,52 @@ func (w *rewriter) placeholder(p place) {
 	w.done = p.end
 }
 
-// terms returns what a comparison is to be made with.
-func (w *rewriter) terms(ctx context.Context, c comparison) ([]any, error) {
+// terms returns what a comparison is to be made with, and the values themselves,
+// nil if they are terms of a statement that was rewritten already.
+func (w *rewriter) terms(ctx context.Context, c comparison) (terms []any, searched [][]any, err error) {
 	values := make([]any, len(c.operands))
 	for i, operand := range c.operands {
 		if operand >= 0 {
 			values[i] = w.arg(operand)
 		}
 	}
-	if c.index != nil && len(c.index.of) > 1 {
-		isTerm := func(value any) bool { _, ok := value.(searchTerm); return ok }
-		switch {
-		case !slices.ContainsFunc(values, func(value any) bool { return !isTerm(value) }):
-			return values, nil
-		case c.list || len(values) != len(c.index.of):
-			return nil, c.index.notComputable()
-		}
-		return c.index.searched(ctx, values)
+	if !slices.ContainsFunc(values, func(value any) bool { return !isTerm(value) }) {
+		return values, nil, nil
 	}
-	var terms []any
-	for _, value := range values {
-		var found []any
-		var err error
-		switch {
-		case value == nil:
-			found = []any{nil}
-		case c.index != nil:
-			found, err = c.index.searched(ctx, []any{value})
-		default:
-			found, err = c.policy.terms(ctx, value)
-		}
-		if err != nil || len(values) == 1 {
-			return found, err
-		}
-		terms = append(terms, found...)
+	n := 1
+	if c.index != nil {
+		n = len(c.index.of)
 	}
-	return terms, nil
+	if n > 1 && (c.list || len(values) != n) {
+		return nil, nil, c.index.notComputable()
+	}
+	for group := range slices.Chunk(values, n) {
+		if n == 1 && isTerm(group[0]) {
+			terms = append(terms, group[0])
+			continue
+		}
+		plaintexts, err := c.searched(ctx, group)
+		if err != nil {
+			return nil, nil, err
+		}
+		found, err := c.terms(plaintexts)
+		if err != nil {
+			return nil, nil, err
+		}
+		terms, searched = append(terms, found...), append(searched, plaintexts)
+	}
+	return terms, searched, nil
 }
 
-// comparison writes one with what is stored, and returns what is searched if that
-// is to be filtered.
-func (w *rewriter) comparison(ctx context.Context, c comparison) (wanted [][]any, err error) {
+func isTerm(value any) bool {
+	_, ok := value.(searchTerm)
+	return ok
+}
+
+// comparison writes one with what is stored, and returns what is searched.
+func (w *rewriter) comparison(ctx context.Context, c comparison) (searched [][]any, err error) {
 	w.upTo(c.start)
-	terms, err := w.terms(ctx, c)
-	if err == nil && c.filter > 0 {
-		wanted, err = w.wanted(ctx, c)
-	}
+	terms, searched, err := w.terms(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -335,28 +321,7 @@ func (w *rewriter) comparison(ctx context.Context, c comparison) (wanted [][]any
 		w.text.WriteByte(')')
 	}
 	w.done = c.end
-	return wanted, nil
-}
-
-// wanted returns the values of which rows must have one.
-func (w *rewriter) wanted(ctx context.Context, c comparison) ([][]any, error) {
-	var wanted [][]any
-	n := len(c.index.of)
-	for i, operand := range c.operands {
-		var value any
-		if operand >= 0 {
-			plaintext, err := c.index.of[i%n].searched(ctx, w.arg(operand))
-			if err != nil {
-				return nil, err
-			}
-			value = plaintext
-		}
-		if i%n == 0 {
-			wanted = append(wanted, nil)
-		}
-		wanted[len(wanted)-1] = append(wanted[len(wanted)-1], value)
-	}
-	return wanted, nil
+	return searched, nil
 }
 
 // compared reads the comparison of an encrypted column, or of a blind index, that

@@ -18,8 +18,10 @@ type filter struct {
 	index *index
 	table string // folded, as the statement calls it
 	// wanted are the values of which the row must have one, each as many as the
-	// index has fields. It is nil in what is remembered of a text.
-	wanted [][]any
+	// index has fields, and columns are where the result has these. Both are nil in
+	// what is remembered of a text.
+	wanted  [][]any
+	columns []int
 }
 
 // window is the part of a result that a statement asks for.
@@ -141,8 +143,8 @@ func (o *openedRows) admits() (bool, error) {
 	if o.selection == nil {
 		return true, nil
 	}
-	for _, f := range o.selection.filters {
-		matches, err := o.matches(f)
+	for i := range o.selection.filters {
+		matches, err := o.matches(&o.selection.filters[i])
 		if err != nil || !matches {
 			return false, err
 		}
@@ -154,15 +156,14 @@ func (o *openedRows) admits() (bool, error) {
 	return true, nil
 }
 
-func (o *openedRows) matches(f filter) (bool, error) {
-	held := make([]any, len(f.index.of))
-	for i, policy := range f.index.of {
-		column := slices.IndexFunc(o.origins, func(from origin) bool {
-			return from.policy != nil && from.table == f.table && fold(from.policy.field.DBName) == fold(policy.field.DBName)
-		})
-		if column < 0 {
-			return false, f.index.unfiltered("the result does not have " + policy.field.DBName + ", by which it would be filtered; select it too")
+func (o *openedRows) matches(f *filter) (bool, error) {
+	if f.columns == nil {
+		if err := o.locate(f); err != nil {
+			return false, err
 		}
+	}
+	held := make([]any, len(f.columns))
+	for i, column := range f.columns {
 		if o.values[column] == nil {
 			return false, nil
 		}
@@ -170,8 +171,9 @@ func (o *openedRows) matches(f filter) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		policy := o.origins[column].policy
 		fresh := reflect.New(policy.inner)
-		if err := o.origins[column].policy.openInto(fresh.Interface(), o.values[column], bound); err != nil {
+		if err := policy.openInto(fresh.Interface(), o.values[column], bound); err != nil {
 			return false, err
 		}
 		held[i] = fresh.Elem().Interface()
@@ -182,6 +184,21 @@ func (o *openedRows) matches(f filter) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// locate finds the columns of a filter in the result.
+func (o *openedRows) locate(f *filter) error {
+	columns := make([]int, len(f.index.of))
+	for i, policy := range f.index.of {
+		columns[i] = slices.IndexFunc(o.origins, func(from origin) bool {
+			return from.policy != nil && from.table == f.table && fold(from.policy.field.DBName) == fold(policy.field.DBName)
+		})
+		if columns[i] < 0 {
+			return f.index.unfiltered("the result does not have " + policy.field.DBName + ", by which it would be filtered; select it too")
+		}
+	}
+	f.columns = columns
+	return nil
 }
 
 // unfiltered is the error of a statement that takes all that a truncated index

@@ -72,7 +72,7 @@ func (r *resolver) statement(s *sqltext.Statement, outer *scope) ([]resultColumn
 		}
 	}
 	for _, column := range columns {
-		if s.Distinct && column.policy != nil && column.policy.column.Deterministic {
+		if (s.Distinct || len(s.Union) > 0) && column.policy != nil && column.policy.column.Deterministic {
 			r.oneVersion = append(r.oneVersion, column.policy)
 		}
 	}
@@ -86,11 +86,6 @@ func (r *resolver) statement(s *sqltext.Statement, outer *scope) ([]resultColumn
 	}
 	if err != nil {
 		return nil, err
-	}
-	for _, column := range columns {
-		if len(s.Union) > 0 && column.policy != nil && column.policy.column.Deterministic {
-			r.oneVersion = append(r.oneVersion, column.policy)
-		}
 	}
 	for _, other := range s.Union {
 		more, err := r.statement(other, outer.with(inside.common))
@@ -388,14 +383,10 @@ func position(columns []resultColumn, number string) *policy {
 // column, or the different values of a deterministic one.
 func (r *resolver) rowCount(tokens []sqltext.Token, inside *scope) int {
 	argument := parenthesised(tokens)
-	end := len(argument) + 1
+	n := len(argument) + 2
 	distinct := len(argument) > 0 && argument[0].Is("DISTINCT")
 	if distinct { // which GORM writes with parentheses behind
 		argument = withoutParentheses(argument[1:])
-	}
-	if len(argument) > 0 && argument[0].Is("(") && end+1 < len(tokens) && tokens[end+1].Is(")") { // as GORM writes it
-		argument = argument[1:]
-		end++
 	}
 	table, name, ok := sqltext.Item{Tokens: argument}.Column()
 	if !ok {
@@ -409,7 +400,7 @@ func (r *resolver) rowCount(tokens []sqltext.Token, inside *scope) int {
 		}
 		r.oneVersion = append(r.oneVersion, from.policy)
 	}
-	return end + 1
+	return n
 }
 
 // isNullTest reports whether nothing but IS NULL or IS NOT NULL is done to the

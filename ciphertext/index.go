@@ -227,18 +227,8 @@ func (x *Index) derive(ring *keyring.Keyring) ([]indexKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	versions := []keyring.Version{primary}
-	for _, version := range ring.Versions() {
-		state, err := ring.State(version)
-		if err != nil {
-			return nil, err
-		}
-		if version.Set() == keyring.IndexKeys && state == keyring.Enabled {
-			versions = append(versions, version)
-		}
-	}
 	var live []indexKey
-	for _, version := range versions {
+	for _, version := range liveVersions(ring, primary) {
 		secret, err := ring.Derive(version, indexInfo(x.Slow, x.Table, x.Column), sha256.Size+saltSize)
 		if err != nil {
 			return nil, err

@@ -144,8 +144,12 @@ var sessions = []piece{
 	session("DryRun: true", gorm.Session{DryRun: true}),
 	unscoped,
 	{".Debug()", func(_ *world, db *gorm.DB) *gorm.DB { return db.Debug() }},
-	{".WithContext(ctx)", func(_ *world, db *gorm.DB) *gorm.DB { return db.WithContext(context.TODO()) }},
+	{".WithContext(ctx)", func(_ *world, db *gorm.DB) *gorm.DB {
+		return db.WithContext(context.WithValue(db.Statement.Context, contextKey{}, "set"))
+	}},
 }
+
+type contextKey struct{}
 
 var unscoped = piece{".Unscoped()", func(_ *world, db *gorm.DB) *gorm.DB { return db.Unscoped() }}
 

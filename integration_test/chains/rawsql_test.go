@@ -68,6 +68,9 @@ func drawRawSelect(t *rapid.T) operation {
 		f := pick(t, single(accounts)...)
 		plural := coin(t)
 		into := pick(t, f.destinations(plural)...)
+		if !plural && into[0] != into[1] { // GORM scans all rows into some types, and the first into others
+			where += " LIMIT 1"
+		}
 		return raw(f.column, into[1].String(), func(w *world, tx *gorm.DB, out *outcome) {
 			value := w.destination(into)
 			out.done(tx.Scan(value))

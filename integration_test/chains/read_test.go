@@ -210,28 +210,35 @@ func drawReadBatches(t *rapid.T) operation {
 }
 
 func drawReadRows(t *rapid.T) operation {
-	query := append(drawQuery(t, accounts), drawColumns(t, accounts)...)
-	text := fmt.Sprintf("rows := db.Model(&account{})%v.Rows(); db.ScanRows(rows, &account)", query)
-	return operation{text: text, run: func(w *world, db *gorm.DB, out *outcome) {
-		rows, err := query.on(w, db.Model(w.empty(accounts))).Rows()
-		out.failed(err)
-		if err != nil || rows == nil { // a dry run
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			row := w.empty(accounts)
-			out.failed(db.ScanRows(rows, row))
-			out.see("row", row)
-		}
-		out.failed(rows.Err())
-	}}
+	return drawRows(t, "account", func(w *world, scan func(row any), out *outcome) {
+		row := w.empty(accounts)
+		scan(row)
+		out.see("row", row)
+	})
 }
 
 // drawReadRowsPast draws what database/sql reads past GORM: what is stored.
 func drawReadRowsPast(t *rapid.T) operation {
+	return drawRows(t, "map", func(w *world, scan func(row any), out *outcome) {
+		row := map[string]any{}
+		scan(&row)
+		for column, value := range row {
+			if f := accounts.field(column); f == nil || !f.encrypted || value == nil {
+				continue
+			}
+			if stored, ok := value.(string); w.encrypted && (!ok || !strings.HasPrefix(stored, "gc1:")) {
+				out.note("%s is no ciphertext, but %v", column, value)
+			}
+			row[column] = "what is stored"
+		}
+		out.seeMap("row", accounts, row, nil)
+	})
+}
+
+// drawRows draws a query whose rows the program scans itself.
+func drawRows(t *rapid.T, into string, see func(w *world, scan func(row any), out *outcome)) operation {
 	query := append(drawQuery(t, accounts), drawColumns(t, accounts)...)
-	text := fmt.Sprintf("rows := db.Model(&account{})%v.Rows(); db.ScanRows(rows, &map)", query)
+	text := fmt.Sprintf("rows := db.Model(&account{})%v.Rows(); db.ScanRows(rows, &%s)", query, into)
 	return operation{text: text, run: func(w *world, db *gorm.DB, out *outcome) {
 		rows, err := query.on(w, db.Model(w.empty(accounts))).Rows()
 		out.failed(err)
@@ -240,18 +247,7 @@ func drawReadRowsPast(t *rapid.T) operation {
 		}
 		defer rows.Close()
 		for rows.Next() {
-			row := map[string]any{}
-			out.failed(db.ScanRows(rows, &row))
-			for column, value := range row {
-				if f := accounts.field(column); f == nil || !f.encrypted || value == nil {
-					continue
-				}
-				if stored, ok := value.(string); w.encrypted && (!ok || !strings.HasPrefix(stored, "gc1:")) {
-					out.note("%s is no ciphertext, but %v", column, value)
-				}
-				row[column] = "what is stored"
-			}
-			out.seeMap("row", accounts, row, nil)
+			see(w, func(row any) { out.failed(db.ScanRows(rows, row)) }, out)
 		}
 		out.failed(rows.Err())
 	}}
