@@ -70,45 +70,43 @@ func (p *policy) searched(ctx context.Context, value any) (any, error) {
 	return plaintext, nil
 }
 
-// searched returns the Go values that are searched by one term, as many as the
-// index has fields.
-func (c comparison) searched(ctx context.Context, values []any) ([]any, error) {
-	plaintexts := make([]any, len(values))
+// searched puts the Go values that are searched by one term, as many as the index
+// has fields, in the place of values.
+func (c *comparison) searched(ctx context.Context, values []any) error {
 	for i, value := range values {
+		if value == nil {
+			continue
+		}
 		policy := c.policy
 		if c.index != nil {
 			policy = c.index.of[i]
 		}
-		if value == nil {
-			continue
-		}
 		var err error
-		if plaintexts[i], err = policy.searched(ctx, value); err != nil {
-			return nil, err
+		if values[i], err = policy.searched(ctx, value); err != nil {
+			return err
 		}
 	}
-	return plaintexts, nil
+	return nil
 }
 
-// terms returns what may be stored for what is searched: nil for NULL.
-func (c comparison) terms(plaintexts []any) ([]any, error) {
-	var terms []any
+// appendTerms appends what may be stored for what is searched: nil for NULL.
+func (c *comparison) appendTerms(terms, searched []any) ([]any, error) {
 	var err error
 	if c.index != nil {
 		var found []string
-		found, err = c.index.Terms(plaintexts...)
+		found, err = c.index.Terms(searched...)
 		for _, term := range found {
 			terms = append(terms, searchTerm{term})
 		}
 	} else {
 		var found [][]byte
-		found, err = c.policy.column.SealEach(plaintexts[0])
+		found, err = c.policy.column.SealEach(searched[0])
 		for _, sealed := range found {
 			terms = append(terms, searchTerm{c.policy.stored(sealed)})
 		}
 	}
-	if ciphertext.IsNull(err) {
-		return []any{nil}, nil
+	if err != nil && ciphertext.IsNull(err) {
+		return append(terms, nil), nil
 	}
 	return terms, err
 }
@@ -170,7 +168,8 @@ func (p *Plugin) rewriteFiltered(stmt *gorm.Statement, read *readStatement, quer
 	}
 	w.text.Grow(len(query) + 32)
 	places := read.places
-	for _, c := range read.comparisons {
+	for i := range read.comparisons {
+		c := &read.comparisons[i]
 		for ; len(places) > 0 && places[0].start < c.start; places = places[1:] {
 			w.placeholder(places[0])
 		}
@@ -250,17 +249,21 @@ func (w *rewriter) placeholder(p place) {
 	w.done = p.end
 }
 
-// terms returns what a comparison is to be made with, and the values themselves,
-// nil if they are terms of a statement that was rewritten already.
-func (w *rewriter) terms(ctx context.Context, c comparison) (terms []any, searched [][]any, err error) {
-	values := make([]any, len(c.operands))
-	for i, operand := range c.operands {
+// terms appends what a comparison is to be made with, and returns the values that
+// its rows must have if they are to be filtered.
+func (w *rewriter) terms(ctx context.Context, terms []any, c *comparison) (_ []any, wanted [][]any, err error) {
+	var few [4]any
+	values := few[:0]
+	written := true // by a rewriter, as part of this statement
+	for _, operand := range c.operands {
+		var value any
 		if operand >= 0 {
-			values[i] = w.arg(operand)
+			value = w.arg(operand)
 		}
+		values, written = append(values, value), written && isTerm(value)
 	}
-	if !slices.ContainsFunc(values, func(value any) bool { return !isTerm(value) }) {
-		return values, nil, nil
+	if written {
+		return append(terms, values...), nil, nil
 	}
 	n := 1
 	if c.index != nil {
@@ -269,22 +272,23 @@ func (w *rewriter) terms(ctx context.Context, c comparison) (terms []any, search
 	if n > 1 && (c.list || len(values) != n) {
 		return nil, nil, c.index.notComputable()
 	}
-	for group := range slices.Chunk(values, n) {
+	for ; len(values) > 0; values = values[n:] {
+		group := values[:n]
 		if n == 1 && isTerm(group[0]) {
 			terms = append(terms, group[0])
 			continue
 		}
-		plaintexts, err := c.searched(ctx, group)
-		if err != nil {
+		if err := c.searched(ctx, group); err != nil {
 			return nil, nil, err
 		}
-		found, err := c.terms(plaintexts)
-		if err != nil {
+		if terms, err = c.appendTerms(terms, group); err != nil {
 			return nil, nil, err
 		}
-		terms, searched = append(terms, found...), append(searched, plaintexts)
+		if c.filter > 0 {
+			wanted = append(wanted, slices.Clone(group))
+		}
 	}
-	return terms, searched, nil
+	return terms, wanted, nil
 }
 
 func isTerm(value any) bool {
@@ -292,10 +296,12 @@ func isTerm(value any) bool {
 	return ok
 }
 
-// comparison writes one with what is stored, and returns what is searched.
-func (w *rewriter) comparison(ctx context.Context, c comparison) (searched [][]any, err error) {
+// comparison writes one with what is stored, and returns the values that its rows
+// must have if they are to be filtered.
+func (w *rewriter) comparison(ctx context.Context, c *comparison) (wanted [][]any, err error) {
 	w.upTo(c.start)
-	terms, searched, err := w.terms(ctx, c)
+	var few [4]any
+	terms, wanted, err := w.terms(ctx, few[:0], c)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +327,7 @@ func (w *rewriter) comparison(ctx context.Context, c comparison) (searched [][]a
 		w.text.WriteByte(')')
 	}
 	w.done = c.end
-	return searched, nil
+	return wanted, nil
 }
 
 // compared reads the comparison of an encrypted column, or of a blind index, that

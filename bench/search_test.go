@@ -51,9 +51,11 @@ var manyRows = flag.Int("search.rows", 1_000_000, "rows of the large table of Be
 // against the same by a plain one with an index, through GORM, in a small table
 // and in a large one. All take turns. The metric x-plain is the ratio of the
 // two, x-rows that of the large table to the small one, by the blind index and by
-// the plain one. x-stored is the ratio to the search for a term that is known
-// already, in the same table without the plugin: what is left of x-plain is that
-// there is more to read.
+// the plain one.
+//
+// x-plain-by-hand is the floor: the ratio to the plain column of the same search
+// without the plugin, by a program that makes the term and opens what it reads by
+// package ciphertext. There is more to read, and the cryptography to be done.
 func BenchmarkSearch(b *testing.B) {
 	b.Run("SQLite", func(b *testing.B) { benchmarkSearch(b, testdb.SQLite) })
 	b.Run("PostgreSQL", func(b *testing.B) { benchmarkSearch(b, testdb.Postgres) })
@@ -73,16 +75,12 @@ func benchmarkSearch(b *testing.B, database func(testing.TB) testdb.Database) {
 		for turn := range took {
 			side := (turn + round) % len(took)
 			in := tables[side/searchSides]
-			emails, terms := make([]string, calls), make([]string, calls)
+			emails := make([]string, calls)
 			for i := range emails {
-				var err error
 				emails[i] = emailOf(rand.IntN(sizes[side/searchSides]))
-				if terms[i], err = in.index.Term(emails[i]); err != nil {
-					b.Fatal(err)
-				}
 			}
 			start := time.Now()
-			for i, email := range emails {
+			for _, email := range emails {
 				var err error
 				found := email
 				switch side % searchSides {
@@ -94,8 +92,8 @@ func benchmarkSearch(b *testing.B, database func(testing.TB) testdb.Database) {
 					var row indexed
 					err = in.uncrypted.Where("email = ?", email).Take(&row).Error
 					found = row.Email
-				case byTerm:
-					err = in.uncrypted.Where("email_index = ?", terms[i]).Take(&stored{}).Error
+				case byHand:
+					found, err = in.byHand(email)
 				}
 				if err != nil || found != email {
 					b.Fatalf("found %q for %q: %v", found, email, err)
@@ -106,7 +104,7 @@ func benchmarkSearch(b *testing.B, database func(testing.TB) testdb.Database) {
 		}
 		for name, pair := range map[string][2]int{
 			"x-plain": {large + byIndex, large + byPlain}, "x-plain-small": {byIndex, byPlain},
-			"x-stored": {large + byIndex, large + byTerm}, "x-stored-small": {byIndex, byTerm},
+			"x-plain-by-hand": {large + byHand, large + byPlain}, "x-plain-by-hand-small": {byHand, byPlain},
 			"x-rows": {large + byIndex, byIndex}, "x-rows-of-plain": {large + byPlain, byPlain},
 		} {
 			ratios[name] = append(ratios[name], float64(took[pair[0]])/float64(took[pair[1]]))
@@ -125,7 +123,7 @@ func benchmarkSearch(b *testing.B, database func(testing.TB) testdb.Database) {
 const (
 	byIndex = iota
 	byPlain
-	byTerm
+	byHand
 	searchSides
 	large = searchSides // the first one of the large table
 )
@@ -136,7 +134,22 @@ func emailOf(i int) string { return fmt.Sprintf("user%07d@example.org", i) }
 // with the plugin and without it.
 type searchTables struct {
 	crypted, uncrypted *gorm.DB
+	column             *ciphertext.Column
 	index              *ciphertext.Index
+}
+
+// byHand finds a row without the plugin.
+func (in searchTables) byHand(email string) (found string, err error) {
+	term, err := in.index.Term(email)
+	if err != nil {
+		return "", err
+	}
+	var row stored
+	if err := in.uncrypted.Where("email_index = ?", term).Take(&row).Error; err != nil {
+		return "", err
+	}
+	err = in.column.OpenString(&found, row.Email)
+	return found, err
 }
 
 // fill fills the tables, past GORM, with what GORM would have stored.
@@ -209,7 +222,7 @@ func fill(b *testing.B, database testdb.Database, size int) searchTables {
 	if _, err := plain.Exec(map[string]string{"sqlite": "ANALYZE", "postgres": "VACUUM ANALYZE"}[database.Name]); err != nil {
 		b.Fatal(err)
 	}
-	return searchTables{crypted, uncrypted, index}
+	return searchTables{crypted, uncrypted, column, index}
 }
 
 // placeholders returns rows of numbered placeholders.

@@ -77,6 +77,9 @@ func TestChains(t *testing.T) {
 				took := time.Since(began)
 				fmt.Fprintf(os.Stderr, "=== %s: %d chains of %d operations in %s, %.0f a second, from -rapid.seed=%s; refused were %d of %d that may be\n",
 					name, ran, operations, took.Round(time.Second/10), float64(ran)/took.Seconds(), value("rapid.seed"), worlds.secret.refused, worlds.secret.asked)
+				if worlds.failed != "" { // it may not fail again when rapid looks for a shorter one
+					t.Logf("the first failure, %s", worlds.failed)
+				}
 			}()
 			rapid.Check(t, func(t *rapid.T) {
 				c := chains.Draw(t, "chain")
@@ -105,21 +108,26 @@ func (p *pair) check(t *rapid.T, c chain) {
 			outs[j] = &outcome{world: w}
 			op.perform(w, w.session(c.logger), outs[j])
 			if len(w.panics) > 0 {
-				t.Logf("step %d, encrypted=%t: %s", i+1, w.encrypted, strings.Join(w.panics, "\n"))
-				t.Fatal("an operation panicked")
+				p.fail(t, c, "an operation panicked", fmt.Sprintf("step %d, encrypted=%t: %s", i+1, w.encrypted, strings.Join(w.panics, "\n")))
 			}
 		}
 		if leaks := p.secret.leaked(); len(leaks) > 0 {
-			t.Logf("step %d:\n%s", i+1, strings.Join(leaks, "\n"))
-			t.Fatal("a secret was said")
+			p.fail(t, c, "a secret was said", fmt.Sprintf("step %d:\n%s", i+1, strings.Join(leaks, "\n")))
 		}
 		if d := difference(outs[1], outs[0]); d != "" {
-			t.Logf("step %d (- plain, + encrypted):\n%s", i+1, d)
-			t.Fatal("an operation came to something else")
+			p.fail(t, c, "an operation came to something else", fmt.Sprintf("step %d (- plain, + encrypted):\n%s", i+1, d))
 		}
 	}
 	if d := difference(p.plain.contents(), p.secret.contents()); d != "" {
-		t.Logf("the tables (- plain, + encrypted):\n%s", d)
-		t.Fatal("the tables differ")
+		p.fail(t, c, "the tables differ", "the tables (- plain, + encrypted):\n"+d)
 	}
+}
+
+// fail ends a chain. What went wrong has few words, by which rapid knows it again.
+func (p *pair) fail(t *rapid.T, c chain, what, how string) {
+	if p.failed == "" {
+		p.failed = fmt.Sprintf("%s:%#v\n%s", what, c, how)
+	}
+	t.Log(how)
+	t.Fatal(what)
 }
