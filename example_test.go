@@ -30,8 +30,15 @@ type Customer struct {
 	Payout    string `gorm:"serializer:encrypted" encrypt:"bind=AccountID"`
 }
 
-// openExample opens an empty SQLite database with the plugin.
+// openExample opens an empty SQLite database with the plugin, and with keys of its
+// own if it is given none.
 func openExample(keys *keyring.Keyring, models ...any) (*gorm.DB, func()) {
+	if keys == nil {
+		var err error
+		if keys, err = keyring.Generate(); err != nil {
+			panic(err)
+		}
+	}
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		panic(err)
@@ -134,12 +141,7 @@ func ExamplePlugin_SetKeys() {
 // A value that does not open is an error that says which one, never an empty
 // field.
 func ExampleError() {
-	keys, err := keyring.Generate()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	db, closeDB := openExample(keys, &Customer{})
+	db, closeDB := openExample(nil, &Customer{})
 	defer closeDB()
 	db.Create([]Customer{
 		{AccountID: "a1", Email: "ada@example.org", Payout: "DE02 1203"},
@@ -170,14 +172,9 @@ func ExampleError() {
 // SQL cannot make ciphertext, so an expression as the new value is refused
 // before anything is sent, and so is a condition that would find nothing.
 func ExampleErrExpression() {
-	keys, err := keyring.Generate()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	db, closeDB := openExample(keys, &Customer{})
+	db, closeDB := openExample(nil, &Customer{})
 	defer closeDB()
-	err = db.Model(&Customer{ID: 1}).Update("salary", gorm.Expr("salary + ?", 100)).Error
+	err := db.Model(&Customer{ID: 1}).Update("salary", gorm.Expr("salary + ?", 100)).Error
 	fmt.Println(errors.Is(err, gormcrypt.ErrExpression))
 	err = db.Where("email = ?", "ada@example.org").First(&Customer{}).Error
 	fmt.Println(errors.Is(err, gormcrypt.ErrNotQueryable))
@@ -213,12 +210,7 @@ func ExampleModelError() {
 
 // Results open wherever they go: maps have values of the fields' types.
 func ExamplePlugin_results() {
-	keys, err := keyring.Generate()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	db, closeDB := openExample(keys, &Customer{})
+	db, closeDB := openExample(nil, &Customer{})
 	defer closeDB()
 	db.Create(&Customer{AccountID: "a1", Email: "ada@example.org"})
 
@@ -234,7 +226,7 @@ func ExamplePlugin_results() {
 	db.Raw("SELECT email AS address FROM customers").Scan(&contact)
 	fmt.Println(contact.Address)
 
-	err = db.Raw("SELECT lower(email) FROM customers").Scan(&emails).Error
+	err := db.Raw("SELECT lower(email) FROM customers").Scan(&emails).Error
 	fmt.Println(errors.Is(err, gormcrypt.ErrNotQueryable))
 	// Output:
 	// map[account_id:a1 email:ada@example.org]
@@ -256,12 +248,7 @@ type Subscriber struct {
 // on it become conditions on its index. An index of a part of it, or of two
 // fields, is named itself.
 func Example_blindIndex() {
-	keys, err := keyring.Generate()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	db, closeDB := openExample(keys, &Subscriber{})
+	db, closeDB := openExample(nil, &Subscriber{})
 	defer closeDB()
 	db.Create([]Subscriber{
 		{Email: "Ada@Example.org", First: "Ada", Last: "King"},
@@ -270,7 +257,7 @@ func Example_blindIndex() {
 	})
 
 	var found Subscriber
-	err = db.Where("email = ?", "ada@example.org").First(&found).Error
+	err := db.Where("email = ?", "ada@example.org").First(&found).Error
 	fmt.Println(found.Email, err)
 
 	var several []Subscriber
@@ -301,12 +288,7 @@ func Example_blindIndex() {
 
 // What a dry run shows is what is sent: the term, not the address.
 func Example_blindIndexSQL() {
-	keys, err := keyring.Generate()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	db, closeDB := openExample(keys, &Subscriber{})
+	db, closeDB := openExample(nil, &Subscriber{})
 	defer closeDB()
 	statement := db.Session(&gorm.Session{DryRun: true}).Where("email = ?", "ada@example.org").Find(&[]Subscriber{}).Statement
 	fmt.Println(statement.SQL.String())
@@ -325,12 +307,7 @@ type Visit struct {
 // Whoever reads the database sees how often each term occurs. Here that is as
 // good as the names of the wards, though no key is known.
 func ExampleAnalyzeIndex() {
-	keys, err := keyring.Generate()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	db, closeDB := openExample(keys, &Visit{})
+	db, closeDB := openExample(nil, &Visit{})
 	defer closeDB()
 	var visits []Visit
 	for ward, n := range map[string]int{"emergency": 480, "surgery": 300, "maternity": 120, "oncology": 60, "burns": 20, "sleep": 20} {
@@ -370,16 +347,11 @@ func ExampleAnalyzeIndex() {
 // Hand-written SQL is sealed where it can be read. Seal makes the argument for a
 // statement that cannot.
 func ExampleSeal() {
-	keys, err := keyring.Generate()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	db, closeDB := openExample(keys, &Customer{})
+	db, closeDB := openExample(nil, &Customer{})
 	defer closeDB()
 	db.Create(&Customer{AccountID: "a1", Email: "old@example.org"})
 
-	err = db.Exec("UPDATE customers SET email = ? WHERE account_id = ?", "new@example.org", "a1").Error
+	err := db.Exec("UPDATE customers SET email = ? WHERE account_id = ?", "new@example.org", "a1").Error
 	fmt.Println("sealed:", err)
 
 	err = db.Exec("UPDATE customers SET (email, phone) = (?, ?)", "new@example.org", nil).Error
