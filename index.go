@@ -24,6 +24,8 @@ type index struct {
 	// whole says that equal terms mean equal values, but for spelling: it is of one
 	// field, and all of that.
 	whole bool
+	// normalize are the names in normalize=.
+	normalize []string
 }
 
 var blindIndexType = reflect.TypeFor[encryptedtype.BlindIndex]()
@@ -50,7 +52,7 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	if field.PrimaryKey || field.HasDefaultValue || !isTextType(field) {
 		return modelError(field, "it is a blind index with a type, a default or a primary key of its own", "remove that from its gorm tag: its column is text, and the plugin writes it")
 	}
-	x := &index{field: field, whole: len(o.of) == 1}
+	x := &index{field: field, whole: len(o.of) == 1, normalize: o.normalize}
 	for _, name := range o.of {
 		policy := m.byField[namedBeside(field, name)]
 		switch {

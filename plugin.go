@@ -189,6 +189,11 @@ func (p *Plugin) SetKeys(ctx context.Context, source keyring.Source) error {
 // nil before the plugin is registered.
 func (p *Plugin) Cipher() *ciphertext.Cipher { return p.cipher }
 
+// Normalizations returns a copy of those of the plugin's Config.
+func (p *Plugin) Normalizations() map[string]func(string) string {
+	return maps.Clone(p.config.Normalizations)
+}
+
 // installBuilders puts the gates in front of the clause builders, which every
 // statement that GORM builds passes after its hooks and conversions. What a
 // dialect installed is called after ours.

@@ -257,8 +257,9 @@ func (c *Column) SealedLen(plaintext int) int {
 //
 // The value keeps its type: a string goes into strings and byte slices, an
 // integer into integers that can hold it, and so on; a sql.Scanner gets what
-// a driver would give it, and an *any a string, []byte, int64, uint64,
-// float64, bool, time.Time, or what encoding/json makes of the rest.
+// a driver would give it, an *any a string, []byte, int64, uint64, float64,
+// bool, time.Time, or what encoding/json makes of the rest, and a *[Value]
+// whatever it is.
 //
 // It returns an *Error that names table, column and key version and wraps
 // ErrNotCiphertext, ErrUnsupported, ErrMalformed, ErrAuthentication or ErrType

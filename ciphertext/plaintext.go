@@ -62,6 +62,8 @@ func appendPlaintext(dst []byte, v any, equality bool) ([]byte, error) {
 		return appendUint64(dst, kindInt, uint64(v)), nil
 	case time.Time:
 		return appendTime(dst, v, equality), nil
+	case Value:
+		return v.append(dst, equality)
 	case nil:
 		return dst, ErrNull
 	}
@@ -243,6 +245,9 @@ func decodeTime(value []byte) (time.Time, error) {
 // decodePlaintext stores a plaintext in dst, a non-nil pointer. It copies what
 // it stores.
 func decodePlaintext(plaintext []byte, dst any) error {
+	if v, ok := dst.(*Value); ok {
+		return v.store(plaintext)
+	}
 	k, value, err := cutKind(plaintext)
 	if err != nil {
 		return err

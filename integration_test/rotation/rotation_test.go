@@ -1,0 +1,50 @@
+package rotation_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
+	"github.com/gormcrypt/gormcrypt/keyring"
+	"github.com/gormcrypt/gormcrypt/rotation"
+)
+
+// A rotation of data keys, and one of index keys, leave every value as it was,
+// under the new version.
+func TestRotationOfEveryColumn(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		fill(t, use(t, where, first, models()...), 300)
+		db := use(t, where, promoted, models()...)
+		before := read(t, db)
+		stored := versions(t, where)
+		if stored["2"] > 0 || stored["1"] == 0 || stored["i1"] == 0 || stored["index i1"] == 0 {
+			t.Fatalf("before: %v", stored)
+		}
+		for _, set := range []keyring.Set{keyring.DataKeys, keyring.IndexKeys} {
+			job, err := rotation.New(db, rotation.Config{Set: set, ShardRows: 40, Workers: 4, Limits: rotation.Limits{Duty: 1}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := job.Run(context.Background())
+			if err != nil || report.State != rotation.Finished || report.Resumed || report.Shards < 8 {
+				t.Fatalf("%v: %+v", err, report)
+			}
+			if d := cmp.Diff(before, read(t, db)); d != "" {
+				t.Errorf("%s: (-before +after)\n%s", set, d)
+			}
+		}
+		want := map[string]int{"2": stored["1"], "i2": stored["i1"], "index i2": stored["index i1"]}
+		if d := cmp.Diff(want, versions(t, where)); d != "" {
+			t.Errorf("stored (-want +got)\n%s", d)
+		}
+		// And they are found.
+		var found []patient
+		if err := db.Unscoped().Where("name = ?", "secret 17").Find(&found).Error; err != nil || len(found) != 1 {
+			t.Errorf("found %d: %v", len(found), err)
+		}
+	})
+}

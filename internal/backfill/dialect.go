@@ -1,0 +1,69 @@
+package backfill
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// dialect is what the databases say differently.
+type dialect interface {
+	// rebind returns SQL with the placeholders of the dialect in place of ?. The
+	// SQL has no other question marks.
+	rebind(query string) string
+	// now is the database's clock in milliseconds since 1970.
+	now() string
+	// skipLocked is what a subquery ends with that is to leave locked rows out.
+	skipLocked() string
+	// stale returns a condition for a cell whose value is not current, and others
+	// the same for any value of another format.
+	stale(cell Cell) string
+	// describe completes a table with what the database knows of it.
+	describe(ctx context.Context, pool *sql.DB, t Table) (described, error)
+	// transient reports whether an error may be gone when the same is tried again,
+	// and smaller whether that is likelier with less.
+	transient(err error) (again, smaller bool)
+}
+
+// described is a table with the statements for it.
+type described interface {
+	// keys returns the columns of the key as they are selected, and key reads them.
+	keys() []string
+	decodeKey(values []any) Key
+	// bound returns a placeholder for column i of a key.
+	bound(i int) string
+	// swap swaps values in a transaction, and returns the number of rows.
+	swap(ctx context.Context, tx *sql.Tx, swaps []Swap) (int64, error)
+	// look selects the rows of some keys.
+	look(keys []Key) (query string, args []any)
+}
+
+// numbered replaces question marks by $1, $2, and so on.
+func numbered(query string) string {
+	var b strings.Builder
+	n := 0
+	for {
+		before, after, found := strings.Cut(query, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		n++
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(n))
+		query = after
+	}
+}
+
+// dialectOf returns the dialect of a GORM dialector's name.
+func dialectOf(name string) (dialect, error) {
+	switch name {
+	case "sqlite":
+		return sqlite{}, nil
+	case "postgres":
+		return postgres{}, nil
+	}
+	return nil, fmt.Errorf("gormcrypt: rotation works on SQLite and PostgreSQL, not on %s", name)
+}

@@ -1,0 +1,84 @@
+package backfill
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// part is a value of a key in the ledger: one of these.
+type part struct {
+	Int   *int64   `json:"i,omitempty"`
+	Float *float64 `json:"f,omitempty"`
+	Text  *string  `json:"t,omitempty"`
+	Bytes *[]byte  `json:"b,omitempty"`
+	Other *[]byte  `json:"o,omitempty"` // text that is not UTF-8, which JSON cannot hold
+}
+
+// encodeKey returns a key for the ledger, nil for a key that is nil.
+func encodeKey(key Key) any {
+	if key == nil {
+		return nil
+	}
+	parts := make([]part, len(key))
+	for i, value := range key {
+		switch value := value.(type) {
+		case int64:
+			parts[i].Int = &value
+		case float64:
+			parts[i].Float = &value
+		case string:
+			if parts[i].Text = &value; !utf8.ValidString(value) {
+				raw := []byte(value)
+				parts[i] = part{Other: &raw}
+			}
+		case []byte:
+			parts[i].Bytes = &value
+		}
+	}
+	encoded, err := json.Marshal(parts)
+	if err != nil { // a float that is none, which no database has as a key
+		return nil
+	}
+	return string(encoded)
+}
+
+func decodeKey(encoded string) (Key, error) {
+	var parts []part
+	if err := json.Unmarshal([]byte(encoded), &parts); err != nil {
+		return nil, fmt.Errorf("a key in the ledger: %w", err)
+	}
+	key := make(Key, len(parts))
+	for i, p := range parts {
+		switch {
+		case p.Int != nil:
+			key[i] = *p.Int
+		case p.Float != nil:
+			key[i] = *p.Float
+		case p.Text != nil:
+			key[i] = *p.Text
+		case p.Other != nil:
+			key[i] = string(*p.Other)
+		case p.Bytes != nil:
+			key[i] = *p.Bytes
+		default:
+			return nil, errors.New("a key in the ledger has an empty part")
+		}
+	}
+	return key, nil
+}
+
+// String returns the key as an operator reads it.
+func (k Key) String() string {
+	parts := make([]string, len(k))
+	for i, value := range k {
+		if b, ok := value.([]byte); ok {
+			parts[i] = fmt.Sprintf("x'%x'", b)
+		} else {
+			parts[i] = fmt.Sprint(value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}

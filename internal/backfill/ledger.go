@@ -1,0 +1,384 @@
+package backfill
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The ledger: what is known of jobs, in tables beside those that they are about.
+
+// ledgerTables are the statements that make the ledger, in both dialects. Times
+// are milliseconds since 1970 by the clock of the database.
+var ledgerTables = []string{
+	`CREATE TABLE IF NOT EXISTS gormcrypt_jobs (
+	id text PRIMARY KEY,
+	plan_hash text NOT NULL,
+	plan text NOT NULL,
+	state text NOT NULL,
+	phase text NOT NULL,
+	pass bigint NOT NULL,
+	limits text NOT NULL,
+	reason text NOT NULL,
+	settling_until bigint NOT NULL,
+	created_at bigint NOT NULL,
+	updated_at bigint NOT NULL)`,
+	`CREATE TABLE IF NOT EXISTS gormcrypt_shards (
+	job text NOT NULL REFERENCES gormcrypt_jobs (id),
+	number bigint NOT NULL,
+	table_number bigint NOT NULL,
+	upto text,
+	after text,
+	done bigint NOT NULL,
+	owner text NOT NULL,
+	lease_until bigint NOT NULL,
+	fence bigint NOT NULL,
+	pass_read bigint NOT NULL,
+	pass_moved bigint NOT NULL,
+	rows_read bigint NOT NULL DEFAULT 0,
+	bytes_read bigint NOT NULL DEFAULT 0,
+	swapped bigint NOT NULL DEFAULT 0,
+	superseded bigint NOT NULL DEFAULT 0,
+	deleted bigint NOT NULL DEFAULT 0,
+	deferred bigint NOT NULL DEFAULT 0,
+	poisoned bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (job, number))`,
+	`CREATE TABLE IF NOT EXISTS gormcrypt_quarantine (
+	job text NOT NULL REFERENCES gormcrypt_jobs (id),
+	table_name text NOT NULL,
+	row_key text NOT NULL,
+	column_name text NOT NULL,
+	key_version text NOT NULL,
+	reason text NOT NULL,
+	noted_at bigint NOT NULL,
+	PRIMARY KEY (job, table_name, row_key))`,
+}
+
+// The states of a job. It is over in the last three.
+const (
+	Running     = "running"
+	Paused      = "paused"
+	Cancelled   = "cancelled"
+	Finished    = "finished"
+	Quarantined = "quarantined" // all is done but for rows that do not open
+)
+
+// Plan is what a job is about. Its hash tells it from others.
+type Plan struct {
+	// Title is what the job does, with the key versions that it leads to.
+	Title  string
+	Tables []Table
+}
+
+// Job is a job in the ledger.
+type Job struct {
+	ID, Title, Hash string
+	State           string
+	Pass            Pass
+	// Reason is why a job waits or ended, empty if there is nothing to say.
+	Reason string
+	Limits string
+	// CreatedAt and UpdatedAt are by the clock of the database.
+	CreatedAt, UpdatedAt time.Time
+	// Shards and Done are the numbers of all shards and those done in this pass,
+	// and PassRead the rows that it went through.
+	Shards, Done int
+	PassRead     int64
+	Counts       Counts
+	Quarantined  int64
+}
+
+// Over reports whether the job has ended.
+func (j Job) Over() bool {
+	return j.State == Finished || j.State == Cancelled || j.State == Quarantined
+}
+
+// Ledger is the ledger of a database.
+type Ledger struct {
+	pool *sql.DB
+	dialect
+}
+
+// OpenLedger creates the tables of the ledger if they are not there.
+func OpenLedger(ctx context.Context, pool *sql.DB, dialectName string) (*Ledger, error) {
+	d, err := dialectOf(dialectName)
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{pool, d}
+	// Two processes may create a table at once; then one of them fails.
+	for try := 0; ; try++ {
+		if err = l.create(ctx); err == nil || try == 3 || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: creating the ledger: %w", err)
+	}
+	return l, nil
+}
+
+func (l *Ledger) create(ctx context.Context) error {
+	for _, statement := range ledgerTables {
+		if _, err := l.pool.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// in runs f in a transaction.
+func (l *Ledger) in(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := l.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// exec runs a statement with question marks, and returns how many rows it changed.
+func (l *Ledger) exec(ctx context.Context, on execer, query string, args ...any) (int64, error) {
+	result, err := on.ExecContext(ctx, l.rebind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+type execer interface {
+	ExecContext(context.Context, string, ...any) (sql.Result, error)
+}
+
+// Begin returns the job that goes on with a plan: the unfinished one in the
+// ledger, or a new one. It returns an error if an unfinished job with another
+// plan is about one of the tables.
+func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, t Table) ([]Key, error)) (id string, resumed bool, err error) {
+	if id, err = l.unfinished(ctx, plan, hash); err != nil || id != "" {
+		return id, true, err
+	}
+	type shard struct {
+		table int
+		upTo  any
+	}
+	var all []shard
+	for i, table := range plan.Tables {
+		bounds, err := shards(ctx, table)
+		if err != nil {
+			return "", false, fmt.Errorf("gormcrypt: cutting the table %s into shards: %w", table.Name, err)
+		}
+		for _, bound := range bounds {
+			all = append(all, shard{i, encodeKey(bound)})
+		}
+		all = append(all, shard{i, nil})
+	}
+	text, err := json.Marshal(plan)
+	if err != nil {
+		return "", false, err
+	}
+	id = strings.ToLower(rand.Text())
+	err = l.in(ctx, func(tx *sql.Tx) error {
+		// Whoever else begins now waits here, or fails, and looks again.
+		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, '', 0, "+l.now()+", "+l.now()+")",
+			id, hash, string(text), Running, string(Rewriting), limits); err != nil {
+			return err
+		}
+		for i, shard := range all {
+			if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_shards (job, number, table_number, upto, done, owner, lease_until, fence, pass_read, pass_moved) VALUES (?, ?, ?, ?, 0, '', 0, 0, 0, 0)",
+				id, i, shard.table, shard.upTo); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return "", false, fmt.Errorf("gormcrypt: writing the job to the ledger: %w", err)
+	}
+	// Of two that began at once, the one that was written first is the job.
+	first, err := l.unfinished(ctx, plan, hash)
+	switch {
+	case err != nil:
+		return "", false, err
+	case first != id:
+		err := l.in(ctx, func(tx *sql.Tx) error {
+			if _, err := l.exec(ctx, tx, "DELETE FROM gormcrypt_shards WHERE job = ?", id); err != nil {
+				return err
+			}
+			_, err := l.exec(ctx, tx, "DELETE FROM gormcrypt_jobs WHERE id = ?", id)
+			return err
+		})
+		return first, true, err
+	}
+	return id, false, nil
+}
+
+// ErrOtherJob is the error of a plan whose tables are in the hands of another job.
+var ErrOtherJob = errors.New("another job is not finished")
+
+// unfinished returns the unfinished job of a plan, empty if there is none.
+func (l *Ledger) unfinished(ctx context.Context, plan Plan, hash string) (string, error) {
+	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan FROM gormcrypt_jobs WHERE state IN (?, ?) ORDER BY created_at, id"), Running, Paused)
+	if err != nil {
+		return "", fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+	}
+	defer rows.Close()
+	found := ""
+	var other error
+	for rows.Next() {
+		var id, itsHash, text string
+		if err := rows.Scan(&id, &itsHash, &text); err != nil {
+			return "", fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+		}
+		if itsHash == hash {
+			if found == "" {
+				found = id
+			}
+			continue
+		}
+		var its Plan
+		if err := json.Unmarshal([]byte(text), &its); err != nil {
+			return "", fmt.Errorf("gormcrypt: the plan of job %s in the ledger cannot be read: %w", id, err)
+		}
+		for _, table := range its.Tables {
+			if slices.ContainsFunc(plan.Tables, func(t Table) bool { return t.Name == table.Name }) {
+				other = fmt.Errorf("gormcrypt: %w: %s (%s) is about the table %s too, by another plan; resume it with the configuration that it began with, or cancel it", ErrOtherJob, id, its.Title, table.Name)
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return "", fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+	}
+	if found != "" {
+		return found, nil
+	}
+	return "", other
+}
+
+// ErrNoJob is the error of a job that is not in the ledger.
+var ErrNoJob = errors.New("there is no such job")
+
+// Job returns a job.
+func (l *Ledger) Job(ctx context.Context, id string) (Job, error) {
+	jobs, err := l.jobs(ctx, " WHERE id = ?", id)
+	if err == nil && len(jobs) == 0 {
+		err = fmt.Errorf("gormcrypt: job %s: %w", id, ErrNoJob)
+	}
+	if err != nil {
+		return Job{}, err
+	}
+	return jobs[0], nil
+}
+
+// Jobs returns all jobs, the newest first.
+func (l *Ledger) Jobs(ctx context.Context) ([]Job, error) { return l.jobs(ctx, "") }
+
+func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, error) {
+	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan, state, phase, pass, reason, limits, created_at, updated_at, (SELECT count(*) FROM gormcrypt_quarantine AS q WHERE q.job = gormcrypt_jobs.id) FROM gormcrypt_jobs"+where+" ORDER BY created_at DESC, id DESC"), args...)
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+	}
+	defer rows.Close()
+	var jobs []Job
+	for rows.Next() {
+		var job Job
+		var text string
+		var created, updated int64
+		if err := rows.Scan(&job.ID, &job.Hash, &text, &job.State, &job.Pass.Phase, &job.Pass.Number, &job.Reason, &job.Limits, &created, &updated, &job.Quarantined); err != nil {
+			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+		}
+		var plan Plan
+		if err := json.Unmarshal([]byte(text), &plan); err != nil {
+			return nil, fmt.Errorf("gormcrypt: the plan of job %s in the ledger cannot be read: %w", job.ID, err)
+		}
+		job.Title = plan.Title
+		job.CreatedAt, job.UpdatedAt = time.UnixMilli(created).UTC(), time.UnixMilli(updated).UTC()
+		jobs = append(jobs, job)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+	}
+	for i := range jobs {
+		if err := l.addShards(ctx, &jobs[i]); err != nil {
+			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+		}
+	}
+	return jobs, nil
+}
+
+func (l *Ledger) addShards(ctx context.Context, job *Job) error {
+	c := &job.Counts
+	return l.pool.QueryRowContext(ctx, l.rebind(`SELECT count(*), coalesce(sum(done), 0), coalesce(sum(pass_read), 0), coalesce(sum(rows_read), 0), coalesce(sum(bytes_read), 0),
+	coalesce(sum(swapped), 0), coalesce(sum(superseded), 0), coalesce(sum(deleted), 0), coalesce(sum(deferred), 0), coalesce(sum(poisoned), 0)
+FROM gormcrypt_shards WHERE job = ?`), job.ID).
+		Scan(&job.Shards, &job.Done, &job.PassRead, &c.Read, &c.Bytes, &c.Swapped, &c.Superseded, &c.Deleted, &c.Deferred, &c.Poisoned)
+}
+
+// SetState pauses, resumes or cancels a job that is not over. Its workers see it
+// with their next batch.
+func (l *Ledger) SetState(ctx context.Context, id, state, reason string) error {
+	n, err := l.exec(ctx, l.pool, "UPDATE gormcrypt_jobs SET state = ?, reason = ?, phase = CASE WHEN ? = '"+Cancelled+"' THEN '"+string(Ended)+"' ELSE phase END, updated_at = "+l.now()+" WHERE id = ? AND state IN (?, ?)", state, reason, state, id, Running, Paused)
+	if err != nil {
+		return fmt.Errorf("gormcrypt: writing to the ledger: %w", err)
+	}
+	if n == 0 {
+		job, err := l.Job(ctx, id)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("gormcrypt: job %s is %s already", id, job.State)
+	}
+	return nil
+}
+
+// SetLimits replaces the limits of a job that is not over.
+func (l *Ledger) SetLimits(ctx context.Context, id, limits string) error {
+	n, err := l.exec(ctx, l.pool, "UPDATE gormcrypt_jobs SET limits = ?, updated_at = "+l.now()+" WHERE id = ? AND state IN (?, ?)", limits, id, Running, Paused)
+	if err == nil && n == 0 {
+		_, err = l.Job(ctx, id)
+		if err == nil {
+			return fmt.Errorf("gormcrypt: job %s is over", id)
+		}
+	}
+	return err
+}
+
+// QuarantinedRow is a row that could not be sealed anew.
+type QuarantinedRow struct {
+	Job, Table string
+	Poison
+	NotedAt time.Time
+}
+
+// Quarantine returns the rows that a job could not seal anew.
+func (l *Ledger) Quarantine(ctx context.Context, id string) ([]QuarantinedRow, error) {
+	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT job, table_name, row_key, column_name, key_version, reason, noted_at FROM gormcrypt_quarantine WHERE job = ? ORDER BY table_name, row_key"), id)
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+	}
+	defer rows.Close()
+	var all []QuarantinedRow
+	for rows.Next() {
+		var row QuarantinedRow
+		var key string
+		var at int64
+		if err := rows.Scan(&row.Job, &row.Table, &key, &row.Column, &row.Version, &row.Reason, &at); err != nil {
+			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+		}
+		if row.Key, err = decodeKey(key); err != nil {
+			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+		}
+		row.NotedAt = time.UnixMilli(at).UTC()
+		all = append(all, row)
+	}
+	return all, rows.Err()
+}

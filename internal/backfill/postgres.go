@@ -1,0 +1,209 @@
+package backfill
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+type postgres struct{}
+
+func (postgres) rebind(query string) string { return numbered(query) }
+
+func (postgres) now() string { return "(extract(epoch from clock_timestamp()) * 1000)::bigint" }
+
+func (postgres) skipLocked() string { return " FOR UPDATE SKIP LOCKED" }
+
+func (postgres) stale(cell Cell) string {
+	prefix := "'" + cell.Prefix + "'"
+	if cell.Binary {
+		prefix = fmt.Sprintf(`'\x%x'::bytea`, cell.Prefix)
+	}
+	return fmt.Sprintf("substr(%s, 1, %d) <> %s", quote(cell.Column), len(cell.Prefix), prefix)
+}
+
+// transient looks at the class of the error, of whichever driver.
+func (postgres) transient(err error) (again, smaller bool) {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		switch code := state.SQLState(); {
+		case code == "40001", code == "40P01", code == "55P03": // serialization, deadlock, lock timeout
+			return true, true
+		case code == "57014": // statement timeout
+			return true, true
+		case strings.HasPrefix(code, "08"), code == "57P01", code == "57P02", code == "57P03", code == "53300": // connection, shutdown, too many
+			return true, false
+		}
+		return false, false
+	}
+	text := err.Error()
+	return errors.Is(err, driver.ErrBadConn) || strings.Contains(text, "connection re") || strings.Contains(text, "broken pipe") ||
+		strings.Contains(text, "unexpected EOF") || strings.Contains(text, "conn closed") || strings.Contains(text, "failed to connect"), false
+}
+
+func (postgres) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
+	rows, err := pool.QueryContext(ctx, `SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, quoteTable(t.Name))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	types := map[string]string{}
+	for rows.Next() {
+		var name, kind string
+		if err := rows.Scan(&name, &kind); err != nil {
+			return nil, err
+		}
+		types[name] = kind
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	err = checkColumns(t, func(column string) bool { _, ok := types[column]; return ok }, len(types) > 0)
+	if err != nil {
+		return nil, err
+	}
+	d := &postgresTable{Table: t}
+	for _, name := range t.Key {
+		d.keyTypes = append(d.keyTypes, types[name])
+	}
+	d.update = d.makeUpdate()
+	return d, nil
+}
+
+// postgresTable has keys as text, which PostgreSQL casts from and to their types.
+type postgresTable struct {
+	Table
+	keyTypes []string
+	update   string
+}
+
+func (t *postgresTable) keys() []string {
+	columns := make([]string, len(t.Key))
+	for i, name := range t.Key {
+		columns[i] = quote(name) + "::text"
+	}
+	return columns
+}
+
+func (t *postgresTable) decodeKey(values []any) Key { return slices.Clone(values) }
+
+func (t *postgresTable) bound(i int) string { return "?::text::" + t.keyTypes[i] }
+
+func columnType(binary bool) string {
+	if binary {
+		return "bytea"
+	}
+	return "text"
+}
+
+// makeUpdate returns the UPDATE: compare and swap of as many rows as the arrays
+// have. Rows that someone has locked are left alone, so this never waits for an
+// application, and is in no deadlock with one.
+func (t *postgresTable) makeUpdate() string {
+	var arrays, names []string
+	add := func(name, cast string) {
+		arrays, names = append(arrays, fmt.Sprintf("$%d::%s", len(arrays)+1, cast)), append(names, name)
+	}
+	for i, kind := range t.keyTypes {
+		add(fmt.Sprintf("k%d", i), "text[]::"+kind+"[]")
+	}
+	for i, cell := range t.Cells {
+		add(fmt.Sprintf("o%d", i), columnType(cell.Binary)+"[]")
+		add(fmt.Sprintf("n%d", i), columnType(cell.Binary)+"[]")
+	}
+	for i, source := range t.Sources {
+		if source.Made {
+			add(fmt.Sprintf("m%d", i), columnType(source.Binary)+"[]")
+		}
+	}
+	same := t.compare("t.", "=", func(i int) string { return fmt.Sprintf("v.k%d", i) })
+	for i, cell := range t.Cells {
+		same += fmt.Sprintf(" AND (v.o%d IS NULL OR t.%s = v.o%d)", i, quote(cell.Column), i)
+	}
+	for i, source := range t.Sources {
+		if source.Made {
+			same += fmt.Sprintf(" AND t.%s IS NOT DISTINCT FROM v.m%d", quote(source.Column), i)
+		}
+	}
+	table := quoteTable(t.Name)
+	set := list(t.Cells, func(i int, cell Cell) string {
+		name := quote(cell.Column)
+		return fmt.Sprintf("%s = CASE WHEN v.o%d IS NULL THEN t.%s ELSE v.n%d END", name, i, name, i)
+	})
+	return fmt.Sprintf(`WITH given AS MATERIALIZED (SELECT * FROM unnest(%s) AS v(%s)),
+held AS MATERIALIZED (SELECT v.* FROM given AS v JOIN %s AS t ON %s FOR NO KEY UPDATE OF t SKIP LOCKED)
+UPDATE %s AS t SET %s FROM held AS v WHERE %s`,
+		strings.Join(arrays, ", "), strings.Join(names, ", "), table, same, table, set, same)
+}
+
+func (t *postgresTable) swap(ctx context.Context, tx *sql.Tx, swaps []Swap) (int64, error) {
+	if len(swaps) == 0 {
+		return 0, nil
+	}
+	var args []any
+	for i := range t.Key {
+		args = append(args, textArray(swaps, func(s Swap) any { return s.Key[i] }))
+	}
+	for i, cell := range t.Cells {
+		args = append(args,
+			array(swaps, cell.Binary, func(s Swap) any { return s.Old[i] }),
+			array(swaps, cell.Binary, func(s Swap) any { return s.New[i] }))
+	}
+	for i, source := range t.Sources {
+		if source.Made {
+			args = append(args, array(swaps, source.Binary, func(s Swap) any { return s.Sources[i] }))
+		}
+	}
+	result, err := tx.ExecContext(ctx, t.update, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// array returns a column of the rows as an array, nil for NULL.
+func array(swaps []Swap, binary bool, value func(Swap) any) any {
+	if !binary {
+		return textArray(swaps, value)
+	}
+	all := make([][]byte, len(swaps))
+	for i, swap := range swaps {
+		switch value := value(swap).(type) {
+		case []byte:
+			all[i] = value
+		case string:
+			all[i] = []byte(value)
+		}
+	}
+	return all
+}
+
+func textArray(swaps []Swap, value func(Swap) any) []*string {
+	all := make([]*string, len(swaps))
+	for i, swap := range swaps {
+		if v := value(swap); v != nil {
+			s := text(v)
+			all[i] = &s
+		}
+	}
+	return all
+}
+
+func (t *postgresTable) look(keys []Key) (string, []any) {
+	var args []any
+	var arrays []string
+	for i, kind := range t.keyTypes {
+		column := make([]*string, len(keys))
+		for j, key := range keys {
+			s := text(key[i])
+			column[j] = &s
+		}
+		args, arrays = append(args, column), append(arrays, fmt.Sprintf("?::text[]::%s[]", kind))
+	}
+	return "(" + t.order() + ") IN (SELECT * FROM unnest(" + strings.Join(arrays, ", ") + "))", args
+}

@@ -1,0 +1,163 @@
+package backfill
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+type sqlite struct{}
+
+func (sqlite) rebind(query string) string { return query }
+
+func (sqlite) now() string { return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)" }
+
+func (sqlite) skipLocked() string { return "" }
+
+func (sqlite) stale(cell Cell) string {
+	prefix := "'" + cell.Prefix + "'"
+	if cell.Binary {
+		prefix = fmt.Sprintf("x'%x'", cell.Prefix)
+	}
+	return fmt.Sprintf("substr(%s, 1, %d) <> %s", quote(cell.Column), len(cell.Prefix), prefix)
+}
+
+// transient: SQLITE_BUSY and SQLITE_LOCKED, by their messages, which all drivers
+// for Go have from SQLite itself.
+func (sqlite) transient(err error) (again, smaller bool) {
+	text := err.Error()
+	return strings.Contains(text, "database is locked") || strings.Contains(text, "database table is locked"), false
+}
+
+func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
+	schema, name, found := strings.Cut(t.Name, ".")
+	if !found {
+		schema, name = "main", t.Name
+	}
+	rows, err := pool.QueryContext(ctx, "SELECT name FROM pragma_table_info(?, ?)", name, schema)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	columns := map[string]bool{}
+	for rows.Next() {
+		var column string
+		if err := rows.Scan(&column); err != nil {
+			return nil, err
+		}
+		columns[strings.ToLower(column)] = true
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	return &sqliteTable{Table: t}, checkColumns(t, func(column string) bool { return columns[strings.ToLower(column)] }, len(columns) > 0)
+}
+
+// checkColumns returns an error for a table that is not there as the plan has it.
+func checkColumns(t Table, has func(column string) bool, exists bool) error {
+	if !exists {
+		return fmt.Errorf("there is no table %s", t.Name)
+	}
+	names := t.Key
+	for _, cell := range t.Cells {
+		names = append(names[:len(names):len(names)], cell.Column)
+	}
+	for _, source := range t.Sources {
+		names = append(names[:len(names):len(names)], source.Column)
+	}
+	for _, name := range names {
+		if !has(name) {
+			return fmt.Errorf("the table %s has no column %s", t.Name, name)
+		}
+	}
+	return nil
+}
+
+type sqliteTable struct{ Table }
+
+// keys selects expressions, of which the driver does not know a declared type, by
+// which it would convert the values.
+func (t *sqliteTable) keys() []string {
+	columns := make([]string, len(t.Key))
+	for i, name := range t.Key {
+		columns[i] = "+" + quote(name)
+	}
+	return columns
+}
+
+func (t *sqliteTable) decodeKey(values []any) Key { return append(Key(nil), values...) }
+
+func (t *sqliteTable) bound(int) string { return "?" }
+
+// sqliteRows is how many rows are swapped by one statement. Their text is the
+// same each time.
+const sqliteRows = 64
+
+func (t *sqliteTable) swap(ctx context.Context, tx *sql.Tx, swaps []Swap) (int64, error) {
+	var swapped int64
+	for len(swaps) > 0 {
+		n := min(len(swaps), sqliteRows)
+		query, args := t.update(swaps[:n])
+		result, err := tx.ExecContext(ctx, query, args...)
+		if err != nil {
+			return 0, err
+		}
+		affected, err := result.RowsAffected()
+		if err != nil {
+			return 0, err
+		}
+		swapped += affected
+		swaps = swaps[n:]
+	}
+	return swapped, nil
+}
+
+// update returns the UPDATE for some rows: compare and swap.
+func (t *sqliteTable) update(swaps []Swap) (string, []any) {
+	// The columns of VALUES are the key, and for each cell what was read and what
+	// takes its place, and the sources.
+	key := func(i int) string { return fmt.Sprintf("v.column%d", i+1) }
+	old := func(i int) string { return fmt.Sprintf("v.column%d", len(t.Key)+2*i+1) }
+	fresh := func(i int) string { return fmt.Sprintf("v.column%d", len(t.Key)+2*i+2) }
+	var b strings.Builder
+	fmt.Fprintf(&b, "UPDATE %s AS t SET ", quoteTable(t.Name))
+	b.WriteString(list(t.Cells, func(i int, cell Cell) string {
+		name := quote(cell.Column)
+		return fmt.Sprintf("%s = CASE WHEN %s IS NULL THEN t.%s ELSE %s END", name, old(i), name, fresh(i))
+	}))
+	row := "(" + strings.Repeat("?,", len(t.Key)+2*len(t.Cells)+len(t.Sources)-1) + "?)"
+	b.WriteString(" FROM (VALUES " + strings.Repeat(row+",", len(swaps)-1) + row + ") AS v WHERE ")
+	b.WriteString(t.compare("t.", "=", key))
+	for i, cell := range t.Cells {
+		fmt.Fprintf(&b, " AND (%s IS NULL OR t.%s = %s)", old(i), quote(cell.Column), old(i))
+	}
+	for i, source := range t.Sources {
+		if source.Made {
+			fmt.Fprintf(&b, " AND t.%s IS v.column%d", quote(source.Column), len(t.Key)+2*len(t.Cells)+i+1)
+		}
+	}
+	var args []any
+	for _, swap := range swaps {
+		args = append(args, swap.Key...)
+		for i := range t.Cells {
+			args = append(args, swap.Old[i], swap.New[i])
+		}
+		args = append(args, swap.Sources...)
+	}
+	return b.String(), args
+}
+
+func (t *sqliteTable) look(keys []Key) (string, []any) {
+	var args []any
+	for _, key := range keys {
+		args = append(args, key...)
+	}
+	row := "(" + strings.Repeat("?,", len(t.Key)-1) + "?)"
+	wanted := " IN (VALUES " + strings.Repeat(row+",", len(keys)-1) + row + ")"
+	if len(t.Key) == 1 {
+		return t.order() + wanted, args
+	}
+	return "(" + t.order() + ")" + wanted, args
+}

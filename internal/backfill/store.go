@@ -1,0 +1,390 @@
+package backfill
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// Database is the Store of a job in SQLite or PostgreSQL. It is safe for
+// concurrent use.
+type Database struct {
+	*Ledger
+	job    string
+	plan   Plan
+	tables []described
+	lease  time.Duration
+}
+
+// maxPasses is how often a job goes through its tables while there is something
+// stale. That many are passed only if something goes on writing stale values.
+const maxPasses = 20
+
+// Open returns the store of a job. A shard is taken over when its owner has not
+// been heard of for the time of a lease.
+func (l *Ledger) Open(ctx context.Context, job string, plan Plan, lease time.Duration) (*Database, error) {
+	d := &Database{Ledger: l, job: job, plan: plan, lease: lease}
+	for _, table := range plan.Tables {
+		described, err := l.describe(ctx, l.pool, table)
+		if err != nil {
+			return nil, fmt.Errorf("gormcrypt: %w", err)
+		}
+		d.tables = append(d.tables, described)
+	}
+	return d, nil
+}
+
+// Transient reports whether an error may be gone when the same is tried again,
+// and whether that is likelier with a smaller batch.
+func (l *Ledger) Transient(err error) (again, smaller bool) { return l.transient(err) }
+
+// Claim implements Store. It begins to look at a random shard, so that workers do
+// not meet.
+func (d *Database) Claim(ctx context.Context, worker string) (Shard, bool, error) {
+	var shard Shard
+	var after, upTo sql.NullString
+	var phase string
+	row := d.pool.QueryRowContext(ctx, d.rebind(`UPDATE gormcrypt_shards SET owner = ?, fence = fence + 1, lease_until = `+d.now()+` + ?
+WHERE job = ? AND number = (SELECT number FROM gormcrypt_shards WHERE job = ? AND done = 0 AND lease_until < `+d.now()+`
+	AND EXISTS (SELECT 1 FROM gormcrypt_jobs WHERE id = ? AND state = ?)
+	ORDER BY CASE WHEN number >= ? THEN 0 ELSE 1 END, number LIMIT 1`+d.skipLocked()+`)
+RETURNING number, table_number, fence, after, upto, (SELECT phase FROM gormcrypt_jobs WHERE id = job), (SELECT pass FROM gormcrypt_jobs WHERE id = job)`),
+		worker, d.lease.Milliseconds(), d.job, d.job, d.job, Running, rand.IntN(64))
+	err := row.Scan(&shard.Number, &shard.Table, &shard.Fence, &after, &upTo, &phase, &shard.Pass.Number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Shard{}, false, nil
+	}
+	if err != nil {
+		return Shard{}, false, d.failed("taking a shard", err)
+	}
+	shard.Pass.Phase = Phase(phase)
+	for text, key := range map[*sql.NullString]*Key{&after: &shard.After, &upTo: &shard.UpTo} {
+		if text.Valid {
+			if *key, err = decodeKey(text.String); err != nil {
+				return Shard{}, false, d.failed("taking a shard", err)
+			}
+		}
+	}
+	return shard, true, nil
+}
+
+func (d *Database) failed(what string, err error) error {
+	return fmt.Errorf("gormcrypt: job %s: %s: %w", d.job, what, err)
+}
+
+// Read implements Store.
+func (d *Database) Read(ctx context.Context, shard Shard, limit int) ([]Row, Key, int, error) {
+	table, described := d.plan.Tables[shard.Table], d.tables[shard.Table]
+	columns := described.keys()
+	for _, cell := range table.Cells {
+		column := quote(cell.Column)
+		if shard.Pass.Phase == Rewriting {
+			column = "CASE WHEN " + d.stale(cell) + " THEN " + column + " END"
+		}
+		columns = append(columns, column)
+	}
+	for _, source := range table.Sources {
+		columns = append(columns, quote(source.Column))
+	}
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteTable(table.Name) + " AS t"
+	var args []any
+	between := " WHERE "
+	if shard.After != nil {
+		query += between + table.compare("t.", ">", described.bound)
+		args, between = append(args, shard.After...), " AND "
+	}
+	if shard.UpTo != nil {
+		query += between + table.compare("t.", "<=", described.bound)
+		args = append(args, shard.UpTo...)
+	}
+	query += " ORDER BY " + table.order() + " LIMIT ?"
+	var all []Row
+	var last Key
+	n := 0
+	err := d.query(ctx, query, append(args, limit), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
+		n++
+		row := d.row(shard.Table, values)
+		last = row.Key
+		for _, part := range row.Key {
+			if part == nil {
+				return errors.New("a row has a primary key that is NULL, so it cannot be found again; give it one")
+			}
+		}
+		if row.IsStale() {
+			all = append(all, row)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, 0, d.failed("reading "+table.Name, err)
+	}
+	return all, last, n, nil
+}
+
+// row takes what was selected apart.
+func (d *Database) row(table int, values []any) Row {
+	t := d.plan.Tables[table]
+	keys, cells := values[:len(t.Key)], values[len(t.Key):]
+	return Row{
+		Key:     d.tables[table].decodeKey(keys),
+		Old:     append([]any(nil), cells[:len(t.Cells)]...),
+		Sources: append([]any(nil), cells[len(t.Cells):]...),
+	}
+}
+
+// query sends a SELECT and has see look at each row, whose values are its own
+// until the next.
+func (l *Ledger) query(ctx context.Context, query string, args []any, columns int, see func(values []any) error) error {
+	rows, err := l.pool.QueryContext(ctx, l.rebind(query), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	values, into := make([]any, columns), make([]any, columns)
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		if err := see(values); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Write implements Store.
+func (d *Database) Write(ctx context.Context, shard Shard, checkpoint Checkpoint) (int, error) {
+	table := d.plan.Tables[shard.Table]
+	var swapped int64
+	err := d.in(ctx, func(tx *sql.Tx) error {
+		var err error
+		if swapped, err = d.tables[shard.Table].swap(ctx, tx, checkpoint.Swaps); err != nil {
+			return fmt.Errorf("writing to %s: %w", table.Name, err)
+		}
+		for _, poison := range checkpoint.Poison {
+			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, noted_at) VALUES (?, ?, ?, ?, ?, ?, `+d.now()+`)
+ON CONFLICT (job, table_name, row_key) DO UPDATE SET column_name = excluded.column_name, key_version = excluded.key_version, reason = excluded.reason`,
+				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason); err != nil {
+				return fmt.Errorf("writing to the quarantine: %w", err)
+			}
+		}
+		return d.checkpoint(ctx, tx, shard, checkpoint, swapped)
+	})
+	if err != nil {
+		if errors.Is(err, ErrLost) {
+			return 0, ErrLost
+		}
+		return 0, d.failed("writing a batch", err)
+	}
+	return int(swapped), nil
+}
+
+// checkpoint moves the cursor of a shard, if it still belongs to its owner. The
+// transaction is taken back otherwise.
+func (d *Database) checkpoint(ctx context.Context, tx *sql.Tx, shard Shard, c Checkpoint, swapped int64) error {
+	moved := swapped + c.Counts.Superseded + c.Counts.Deferred
+	done, until := 0, d.now()+" + ?"
+	if c.Done {
+		done, until = 1, "0 * ?"
+	}
+	n, err := d.exec(ctx, tx, `UPDATE gormcrypt_shards SET after = ?, done = ?, lease_until = `+until+`, pass_read = pass_read + ?, pass_moved = pass_moved + ?,
+	rows_read = rows_read + ?, bytes_read = bytes_read + ?, swapped = swapped + ?, superseded = superseded + ?, deleted = deleted + ?, deferred = deferred + ?, poisoned = poisoned + ?
+WHERE job = ? AND number = ? AND fence = ? AND EXISTS (SELECT 1 FROM gormcrypt_jobs WHERE id = ? AND state = ?)`,
+		encodeKey(c.Cursor), done, d.lease.Milliseconds(), c.Counts.Read, moved,
+		c.Counts.Read, c.Counts.Bytes, swapped, c.Counts.Superseded, c.Counts.Deleted, c.Counts.Deferred, c.Counts.Poisoned,
+		d.job, shard.Number, shard.Fence, d.job, Running)
+	if err == nil && n == 0 {
+		return ErrLost
+	}
+	return err
+}
+
+// Look implements Store.
+func (d *Database) Look(ctx context.Context, shard Shard, keys []Key) ([]*Current, error) {
+	table, described := d.plan.Tables[shard.Table], d.tables[shard.Table]
+	columns := described.keys()
+	for _, cell := range table.Cells {
+		columns = append(columns, "CASE WHEN "+d.stale(cell)+" THEN "+quote(cell.Column)+" END")
+	}
+	for _, source := range table.Sources {
+		columns = append(columns, quote(source.Column))
+	}
+	for _, cell := range table.Cells {
+		columns = append(columns, quote(cell.Column))
+	}
+	condition, args := described.look(keys)
+	found := map[string]*Current{}
+	width := len(table.Key) + 2*len(table.Cells) + len(table.Sources)
+	err := d.query(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+quoteTable(table.Name)+" AS t WHERE "+condition, args, width, func(values []any) error {
+		row := d.row(shard.Table, values[:width-len(table.Cells)])
+		found[keyText(row.Key)] = &Current{Row: row, Cells: append([]any(nil), values[width-len(table.Cells):]...)}
+		return nil
+	})
+	if err != nil {
+		return nil, d.failed("reading "+table.Name, err)
+	}
+	all := make([]*Current, len(keys))
+	for i, key := range keys {
+		all[i] = found[keyText(key)]
+	}
+	return all, nil
+}
+
+// keyText tells keys apart that were read by one statement.
+func keyText(key Key) string {
+	encoded, _ := encodeKey(key).(string)
+	return encoded
+}
+
+// Renew implements Store.
+func (d *Database) Renew(ctx context.Context, shard Shard) error {
+	n, err := d.exec(ctx, d.pool, "UPDATE gormcrypt_shards SET lease_until = "+d.now()+" + ? WHERE job = ? AND number = ? AND fence = ? AND lease_until > 0 AND EXISTS (SELECT 1 FROM gormcrypt_jobs WHERE id = ? AND state = ?)",
+		d.lease.Milliseconds(), d.job, shard.Number, shard.Fence, d.job, Running)
+	switch {
+	case err != nil:
+		return d.failed("renewing a lease", err)
+	case n == 0:
+		return ErrLost
+	}
+	return nil
+}
+
+// Release implements Store.
+func (d *Database) Release(ctx context.Context, shard Shard) error {
+	_, err := d.exec(ctx, d.pool, "UPDATE gormcrypt_shards SET lease_until = 0 WHERE job = ? AND number = ? AND fence = ?", d.job, shard.Number, shard.Fence)
+	if err != nil {
+		return d.failed("releasing a shard", err)
+	}
+	return nil
+}
+
+// Pass implements Store. It is Ended for a job that is over.
+func (d *Database) Pass(ctx context.Context) (Pass, error) {
+	var pass Pass
+	err := d.pool.QueryRowContext(ctx, d.rebind("SELECT phase, pass FROM gormcrypt_jobs WHERE id = ?"), d.job).Scan(&pass.Phase, &pass.Number)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNoJob
+	}
+	if err != nil {
+		return Pass{}, d.failed("reading the ledger", err)
+	}
+	return pass, nil
+}
+
+// Settle implements Store. What is stale is counted by one worker, outside of any
+// transaction: when all shards are done, nobody changes the job meanwhile.
+func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
+	pass, err := d.Pass(ctx)
+	if err != nil || pass != from || pass.Phase == Ended {
+		return pass, err
+	}
+	var left, moved int64
+	if err := d.pool.QueryRowContext(ctx, d.rebind("SELECT count(*) - sum(done), sum(pass_moved) FROM gormcrypt_shards WHERE job = ?"), d.job).Scan(&left, &moved); err != nil {
+		return pass, d.failed("reading the ledger", err)
+	}
+	if left > 0 {
+		return pass, nil
+	}
+	n, err := d.exec(ctx, d.pool, "UPDATE gormcrypt_jobs SET settling_until = "+d.now()+" + ? WHERE id = ? AND state = ? AND phase = ? AND pass = ? AND settling_until < "+d.now(),
+		10*d.lease.Milliseconds(), d.job, Running, string(from.Phase), from.Number)
+	if err != nil {
+		return pass, d.failed("writing to the ledger", err)
+	}
+	if n == 0 { // somebody else counts
+		return pass, nil
+	}
+	stale, err := d.Stale(ctx)
+	if err != nil {
+		_, again := d.exec(ctx, d.pool, "UPDATE gormcrypt_jobs SET settling_until = 0 WHERE id = ? AND phase = ? AND pass = ?", d.job, string(from.Phase), from.Number)
+		return pass, errors.Join(err, again)
+	}
+	var quarantined int64
+	if err := d.pool.QueryRowContext(ctx, d.rebind("SELECT count(*) FROM gormcrypt_quarantine WHERE job = ?"), d.job).Scan(&quarantined); err != nil {
+		return pass, d.failed("reading the ledger", err)
+	}
+	next, state, reason := settle(from, stale, moved, quarantined)
+	err = d.in(ctx, func(tx *sql.Tx) error {
+		n, err := d.exec(ctx, tx, "UPDATE gormcrypt_jobs SET phase = ?, pass = ?, state = ?, reason = ?, settling_until = 0, updated_at = "+d.now()+" WHERE id = ? AND phase = ? AND pass = ? AND state = ?",
+			string(next.Phase), next.Number, state, reason, d.job, string(from.Phase), from.Number, Running)
+		if err != nil || n == 0 || next.Phase == Ended {
+			return err
+		}
+		// What could not be opened is tried once in each pass.
+		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ?", d.job); err != nil {
+			return err
+		}
+		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after = NULL, done = 0, owner = '', lease_until = 0, pass_read = 0, pass_moved = 0 WHERE job = ?", d.job)
+		return err
+	})
+	if err != nil {
+		return pass, d.failed("writing to the ledger", err)
+	}
+	return d.Pass(ctx)
+}
+
+// settle decides what follows a pass, of what is still stale, of how many rows
+// were stale in it that could be opened, and of how many cannot.
+func settle(from Pass, stale, moved, quarantined int64) (next Pass, state, reason string) {
+	next = Pass{Phase: Rewriting, Number: from.Number + 1}
+	switch {
+	case stale == 0 && from.Phase == Rewriting:
+		return Pass{Phase: Verifying, Number: from.Number + 1}, Running, ""
+	case stale == 0 && quarantined == 0:
+		return Pass{Phase: Ended, Number: from.Number}, Finished, ""
+	case stale == 0 || from.Phase == Rewriting && moved == 0 && quarantined > 0:
+		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("%d rows could not be opened", quarantined)
+	case from.Number >= maxPasses:
+		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("after %d passes there are still %d stale values; something goes on writing them, such as a program with an older keyring", from.Number, stale)
+	}
+	return next, Running, ""
+}
+
+// Stale returns the number of values that are not current, by counting them.
+func (d *Database) Stale(ctx context.Context) (int64, error) {
+	var total int64
+	for _, table := range d.plan.Tables {
+		sums := list(table.Cells, func(_ int, cell Cell) string {
+			return "coalesce(sum(CASE WHEN " + d.stale(cell) + " THEN 1 ELSE 0 END), 0)"
+		})
+		err := d.query(ctx, "SELECT "+sums+" FROM "+quoteTable(table.Name), nil, len(table.Cells), func(values []any) error {
+			for _, value := range values {
+				var n sql.NullInt64
+				if err := n.Scan(value); err != nil {
+					return err
+				}
+				total += n.Int64
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, d.failed("counting what is stale in "+table.Name, err)
+		}
+	}
+	return total, nil
+}
+
+// Bounds returns the last keys of all shards of a table but the last, of about so
+// many rows each, by one scan of its primary key.
+func (l *Ledger) Bounds(ctx context.Context, table Table, rows int) ([]Key, error) {
+	described, err := l.describe(ctx, l.pool, table)
+	if err != nil {
+		return nil, err
+	}
+	var bounds []Key
+	names := list(described.keys(), func(i int, _ string) string { return fmt.Sprintf("k%d", i) })
+	named := list(described.keys(), func(i int, column string) string { return fmt.Sprintf("%s AS k%d", column, i) })
+	query := fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS n FROM %s AS t) AS numbered WHERE n %% %d = 0 ORDER BY n",
+		names, named, table.order(), quoteTable(table.Name), max(rows, 1))
+	err = l.query(ctx, query, nil, len(table.Key), func(values []any) error {
+		bounds = append(bounds, described.decodeKey(values))
+		return nil
+	})
+	return bounds, err
+}

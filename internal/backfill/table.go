@@ -1,0 +1,66 @@
+package backfill
+
+import "strings"
+
+// Table is a table of a plan.
+type Table struct {
+	Name    string // with its schema, if it has one
+	Key     []string
+	Cells   []Cell
+	Sources []Source
+}
+
+// Cell is a column whose values are replaced.
+type Cell struct {
+	Column string
+	// Prefix is what values start with that are current.
+	Prefix string
+	// Binary says that the column holds bytes.
+	Binary bool
+}
+
+// Source is a column that new values are made from, or bound to.
+type Source struct {
+	Column string
+	Binary bool
+	// Made says that new values hold what this column holds, as the terms of an
+	// index do: the row is written only if it is unchanged.
+	Made bool
+}
+
+// quote returns a name as SQL.
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// quoteTable returns the name of a table, which may have a schema in front.
+func quoteTable(name string) string {
+	parts := strings.Split(name, ".")
+	for i, part := range parts {
+		parts[i] = quote(part)
+	}
+	return strings.Join(parts, ".")
+}
+
+// list joins what f makes of each.
+func list[T any](all []T, f func(i int, one T) string) string {
+	parts := make([]string, len(all))
+	for i, one := range all {
+		parts[i] = f(i, one)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// compare returns a comparison of the key with placeholders, or whatever value
+// returns. The database compares them, in its own order.
+func (t Table) compare(prefix, operator string, value func(i int) string) string {
+	left := list(t.Key, func(_ int, name string) string { return prefix + quote(name) })
+	right := list(t.Key, func(i int, _ string) string { return value(i) })
+	if len(t.Key) == 1 {
+		return left + " " + operator + " " + right
+	}
+	return "(" + left + ") " + operator + " (" + right + ")"
+}
+
+// order returns the columns of the key, of the table as t.
+func (t Table) order() string {
+	return list(t.Key, func(_ int, name string) string { return "t." + quote(name) })
+}

@@ -1,0 +1,193 @@
+package gormcrypt
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/manifest"
+)
+
+// Manifest lists the encrypted columns of the models of db, and of those that
+// they are related to, as package manifest describes them. Which of the structs
+// have a table is asked of the database: others are what results are read into.
+// Tables come in the order of their names, and columns in that of the fields.
+//
+// It returns ErrNoPlugin if db is without the plugin; a *ModelError for a model
+// without a primary key, whose rows could not be told apart, and for two models
+// that do not agree on a column; and the error of the database.
+func Manifest(db *gorm.DB) (manifest.Manifest, error) {
+	p, ok := db.Plugins[(&Plugin{}).Name()].(*Plugin)
+	if !ok {
+		return manifest.Manifest{}, ErrNoPlugin
+	}
+	tables := map[string]*manifest.Table{}
+	models := *p.models.Load()
+	bySchema := slices.SortedFunc(func(yield func(*schema.Schema) bool) {
+		for s, m := range models {
+			if len(m.byField) > 0 && !yield(s) {
+				return
+			}
+		}
+	}, func(a, b *schema.Schema) int { return cmp.Compare(a.ModelType.String(), b.ModelType.String()) })
+	for _, s := range bySchema {
+		exists, err := hasTable(db, s.Table)
+		if err != nil {
+			return manifest.Manifest{}, err
+		}
+		if !exists {
+			continue
+		}
+		described, err := models[s].manifest()
+		if err != nil {
+			return manifest.Manifest{}, err
+		}
+		if before := tables[s.Table]; before == nil {
+			tables[s.Table] = &described
+		} else if err := mergeTable(before, described, s); err != nil {
+			return manifest.Manifest{}, err
+		}
+	}
+	m := manifest.Manifest{Format: manifest.Format, Tables: []manifest.Table{}}
+	for _, table := range tables {
+		m.Tables = append(m.Tables, *table)
+	}
+	slices.SortFunc(m.Tables, func(a, b manifest.Table) int { return cmp.Compare(a.Name, b.Name) })
+	return m, m.Check()
+}
+
+// hasTable asks the database for a table. GORM's own question drops its error.
+func hasTable(db *gorm.DB, table string) (bool, error) {
+	migrator := db.Session(&gorm.Session{NewDB: true})
+	exists := migrator.Migrator().HasTable(table)
+	if exists {
+		return true, nil
+	}
+	// No table, or no answer.
+	pool, err := db.DB()
+	if err != nil {
+		return false, fmt.Errorf("gormcrypt: asking for the table %s: %w", table, err)
+	}
+	if err := pool.PingContext(db.Statement.Context); err != nil {
+		return false, fmt.Errorf("gormcrypt: asking for the table %s: %w", table, err)
+	}
+	return false, nil
+}
+
+// manifest describes the table of a model.
+func (m *modelPolicy) manifest() (manifest.Table, error) {
+	t := manifest.Table{Name: m.schema.Table}
+	for _, field := range m.schema.PrimaryFields {
+		t.PrimaryKey = append(t.PrimaryKey, field.DBName)
+	}
+	if len(t.PrimaryKey) == 0 {
+		return t, &ModelError{Model: m.schema.ModelType.String(), Problem: "it has encrypted fields and no primary key, so its rows cannot be told apart", Fix: "add a primary key"}
+	}
+	for _, field := range m.schema.Fields {
+		policy := m.byField[field]
+		if policy == nil {
+			continue
+		}
+		column := manifest.Column{
+			Name:          field.DBName,
+			Context:       manifest.Context{Table: policy.column.Table, Column: policy.column.Column},
+			Deterministic: policy.column.Deterministic,
+			Unique:        policy.column.Deterministic && isUnique(field),
+			Binary:        policy.column.Binary,
+			Named:         policy.column.Named,
+			Pad:           policy.column.Pad,
+		}
+		for _, bound := range policy.bind {
+			kind, err := boundType(bound)
+			if err != nil {
+				return t, err
+			}
+			column.Bind = append(column.Bind, manifest.Bound{Column: bound.DBName, Type: kind})
+		}
+		t.Columns = append(t.Columns, column)
+	}
+	for _, x := range m.indexes {
+		described := manifest.Index{
+			Name:      x.field.DBName,
+			Context:   manifest.Context{Table: x.Table, Column: x.Column},
+			Normalize: x.normalize,
+			Bits:      x.Bits,
+			Slow:      x.Slow,
+			Unique:    isUnique(x.field),
+		}
+		for _, policy := range x.of {
+			described.Of = append(described.Of, policy.field.DBName)
+		}
+		t.Indexes = append(t.Indexes, described)
+	}
+	return t, nil
+}
+
+// boundType returns what a bound field is in the associated data. Of a type with
+// a Value method, an example says so.
+func boundType(field *schema.Field) (manifest.BoundType, error) {
+	for _, example := range examples(field.IndirectFieldType) {
+		bound, err := ciphertext.Bind(example)
+		if err != nil {
+			continue
+		}
+		switch bound[0] {
+		case 's':
+			return manifest.Text, nil
+		case 'i':
+			return manifest.Integer, nil
+		case 'b':
+			return manifest.Bytes, nil
+		}
+	}
+	return "", modelError(field, "a value is bound to it, and its type "+field.IndirectFieldType.String()+" does not say what it is in the database", "bind to a string, an integer or a []byte")
+}
+
+// examples returns values of a type that are not zero.
+func examples(t reflect.Type) []any {
+	var all []any
+	for _, text := range []any{"1", "00000000-0000-0000-0000-000000000001", []byte("1234567890123456"), int64(1)} {
+		v := reflect.New(t)
+		if scanner, ok := v.Interface().(interface{ Scan(any) error }); ok {
+			if scanner.Scan(text) == nil {
+				all = append(all, v.Elem().Interface())
+			}
+		} else if from := reflect.ValueOf(text); from.CanConvert(t) && (from.Kind() == t.Kind() || from.CanInt() && (v.Elem().CanInt() || v.Elem().CanUint())) {
+			all = append(all, from.Convert(t).Interface())
+		}
+	}
+	return all
+}
+
+// mergeTable adds what another model says of the same table.
+func mergeTable(t *manifest.Table, other manifest.Table, s *schema.Schema) error {
+	differ := func(name string) error {
+		return &ModelError{Model: s.ModelType.String(), Field: name, Problem: "another model of the table " + t.Name + " describes it otherwise", Fix: "give both the same tags"}
+	}
+	if !slices.Equal(t.PrimaryKey, other.PrimaryKey) {
+		return differ(strings.Join(other.PrimaryKey, ", "))
+	}
+	for _, column := range other.Columns {
+		at := slices.IndexFunc(t.Columns, func(c manifest.Column) bool { return c.Name == column.Name })
+		if at < 0 {
+			t.Columns = append(t.Columns, column)
+		} else if !reflect.DeepEqual(t.Columns[at], column) {
+			return differ(column.Name)
+		}
+	}
+	for _, x := range other.Indexes {
+		at := slices.IndexFunc(t.Indexes, func(y manifest.Index) bool { return y.Name == x.Name })
+		if at < 0 {
+			t.Indexes = append(t.Indexes, x)
+		} else if !reflect.DeepEqual(t.Indexes[at], x) {
+			return differ(x.Name)
+		}
+	}
+	return nil
+}

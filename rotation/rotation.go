@@ -1,0 +1,325 @@
+// Package rotation seals the values of a database anew under a new key version,
+// while applications read and write them.
+//
+// First add a key version to the keyring and give it to every process, then
+// promote it: from then on new values are sealed under it. A [Rotation] then finds
+// what is still sealed under older versions by its prefix, and seals that anew. It
+// replaces a value only if it still is what was read, so nothing that an
+// application writes meanwhile is lost. When nothing is left, the old version can
+// be retired.
+//
+// A run can be stopped and killed at any time: what it did is in a ledger, in
+// tables of the same database, and the next run goes on from there. Several
+// processes can run the same job and share the work.
+package rotation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormcrypt/gormcrypt"
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/keyring"
+	"github.com/gormcrypt/gormcrypt/manifest"
+)
+
+// Config configures a Rotation. The zero value rotates the data keys of all models
+// of a *gorm.DB with the plugin, gently.
+type Config struct {
+	// Set is what is sealed anew: values under data keys, or, for
+	// keyring.IndexKeys, deterministic columns and the terms of blind indexes.
+	Set keyring.Set
+	// Tables are the names of the tables to go through. None means all.
+	Tables []string
+	// Unique are the columns, as "table.column", with a unique constraint that may
+	// be rotated under index keys although the constraint does not see that equal
+	// values under two versions are equal. Without it, a plan with such a column is
+	// refused.
+	Unique []string
+
+	// Manifest and Keys are for a *gorm.DB without the plugin: what is encrypted,
+	// and by which keys. With the plugin both come from there.
+	Manifest *manifest.Manifest
+	Keys     keyring.Source
+	// Algorithm and Normalizations are those of gormcrypt.Config, without the
+	// plugin.
+	Algorithm      ciphertext.Algorithm
+	Normalizations map[string]func(string) string
+
+	// Workers is how many goroutines read, seal and write, each with a connection
+	// of its own while it does. The default is GOMAXPROCS.
+	Workers int
+	// ShardRows is the number of rows in a shard, of which a worker has one at a
+	// time. The default is 50,000.
+	ShardRows int
+	// Lease is the time after which a worker that has not been heard of loses its
+	// shard. The default is 30 s.
+	Lease time.Duration
+	// Limits are what a new job may take of the database. [SetLimits] changes those
+	// of one that runs.
+	Limits Limits
+	// Throttles are asked once a second whether to wait. MaxWait is how long a
+	// worker waits for them before the run ends with an error; zero is for ever.
+	Throttles []Throttle
+	MaxWait   time.Duration
+	// MaxPoisoned is how many rows that do not open are put into quarantine before
+	// the job pauses and the run ends with ErrPoisoned. The default is 1,000.
+	MaxPoisoned int64
+
+	// Progress is called about once a second, and at the end, by one goroutine at a
+	// time. It is not to block.
+	Progress func(Progress)
+	// Logger gets the same as records, and what a run waits for. The default is
+	// none.
+	Logger *slog.Logger
+}
+
+// Limits are what a job may take of a database.
+type Limits = backfill.Limits
+
+// Throttle says when a job should wait.
+type Throttle = backfill.Throttle
+
+// Errors of a run.
+var (
+	// ErrPoisoned: there are more rows that do not open than Config.MaxPoisoned.
+	ErrPoisoned = errors.New("too many rows do not open")
+	// ErrQuarantined: everything else is sealed anew, but for rows that do not
+	// open.
+	ErrQuarantined = errors.New("rows are left that do not open")
+	// ErrCancelled: somebody has cancelled the job.
+	ErrCancelled = errors.New("the job was cancelled")
+	// ErrWaited: the throttles had the run wait for longer than Config.MaxWait.
+	ErrWaited = backfill.ErrWaited
+	// ErrOtherJob: an unfinished job with another plan is about one of the tables.
+	ErrOtherJob = backfill.ErrOtherJob
+	// ErrNoJob: there is no job of that name.
+	ErrNoJob = backfill.ErrNoJob
+)
+
+// Rotation is a plan: to seal tables anew under the primary version of a set of
+// keys. Its methods are safe for concurrent use.
+type Rotation struct {
+	config Config
+	db     *gorm.DB
+	target keyring.Version
+	codecs []*codec
+	plan   backfill.Plan
+	hash   string
+}
+
+// New makes a plan. It sends nothing but what finds out which models have a
+// table. It returns gormcrypt.ErrNoPlugin if there is neither the plugin nor a
+// manifest with keys; the keyring's ErrNoPrimary; an error for tables and columns
+// that the configuration names and the manifest does not have; and one for unique
+// columns under index keys that the configuration does not name.
+func New(db *gorm.DB, config Config) (*Rotation, error) {
+	cipher, m, own, err := sources(db, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := config.Limits.Check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case config.Workers < 0, config.ShardRows < 0, config.Lease < 0, config.MaxWait < 0, config.MaxPoisoned < 0:
+		return nil, errors.New("gormcrypt: a number in the configuration of the rotation is negative")
+	case config.Lease > 0 && config.Lease < time.Second:
+		return nil, errors.New("gormcrypt: a lease of less than a second is lost while a batch is written; give it one at least")
+	}
+	config = withDefaults(config)
+	r := &Rotation{config: config, db: db}
+	if r.target, err = cipher.Keys().Primary(config.Set); err != nil {
+		return nil, fmt.Errorf("gormcrypt: %w", err)
+	}
+	for _, name := range config.Tables {
+		if !slices.ContainsFunc(m.Tables, func(t manifest.Table) bool { return t.Name == name }) {
+			return nil, fmt.Errorf("gormcrypt: the table %s has no encrypted column, or does not exist", name)
+		}
+	}
+	for _, table := range m.Tables {
+		if len(config.Tables) > 0 && !slices.Contains(config.Tables, table.Name) {
+			continue
+		}
+		if err := checkUnique(table, config); err != nil {
+			return nil, err
+		}
+		c, err := newCodec(cipher, table, config.Set, r.target, own)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			r.codecs, r.plan.Tables = append(r.codecs, c), append(r.plan.Tables, c.table)
+		}
+	}
+	if len(r.codecs) == 0 {
+		return nil, fmt.Errorf("gormcrypt: there is nothing to rotate: no table has values under %s keys", config.Set)
+	}
+	r.plan.Title = "seal under key version " + r.target.String()
+	text, err := json.Marshal(r.plan)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(text)
+	r.hash = hex.EncodeToString(sum[:16])
+	return r, nil
+}
+
+// sources returns what to open values by, from the plugin or the configuration.
+func sources(db *gorm.DB, config Config) (*ciphertext.Cipher, manifest.Manifest, map[string]func(string) string, error) {
+	if plugin, ok := db.Plugins[gormcrypt.New(gormcrypt.Config{}).Name()].(*gormcrypt.Plugin); ok {
+		if config.Manifest != nil || config.Keys != nil {
+			return nil, manifest.Manifest{}, nil, errors.New("gormcrypt: the *gorm.DB has the plugin, which has a manifest and keys already; leave Config.Manifest and Config.Keys empty, or open a *gorm.DB without it")
+		}
+		m, err := gormcrypt.Manifest(db)
+		return plugin.Cipher(), m, plugin.Normalizations(), err
+	}
+	if config.Manifest == nil || config.Keys == nil {
+		return nil, manifest.Manifest{}, nil, fmt.Errorf("%w; or set Config.Manifest and Config.Keys", gormcrypt.ErrNoPlugin)
+	}
+	if err := config.Manifest.Check(); err != nil {
+		return nil, manifest.Manifest{}, nil, err
+	}
+	keys, err := config.Keys.Load(db.Statement.Context)
+	if err != nil {
+		return nil, manifest.Manifest{}, nil, fmt.Errorf("gormcrypt: loading the keyring: %w", err)
+	}
+	cipher, err := ciphertext.New(keys, ciphertext.Config{Algorithm: config.Algorithm})
+	return cipher, *config.Manifest, config.Normalizations, err
+}
+
+func withDefaults(c Config) Config {
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	if c.ShardRows == 0 {
+		c.ShardRows = 50_000
+	}
+	if c.Lease == 0 {
+		c.Lease = 30 * time.Second
+	}
+	if c.MaxPoisoned == 0 {
+		c.MaxPoisoned = 1000
+	}
+	if c.Progress == nil {
+		c.Progress = func(Progress) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// checkUnique refuses to rotate a unique column in place, unless it is named.
+func checkUnique(t manifest.Table, config Config) error {
+	if config.Set != keyring.IndexKeys {
+		return nil
+	}
+	refuse := func(name string) error {
+		if slices.Contains(config.Unique, t.Name+"."+name) {
+			return nil
+		}
+		return fmt.Errorf("gormcrypt: %s.%s is unique, and while two index keys are live the constraint does not see that values under one and the other are equal: the application could write a value twice; go the two-column way of docs/rotation.md, or name the column in Config.Unique", t.Name, name)
+	}
+	for _, column := range t.Columns {
+		if column.Unique && column.Deterministic {
+			if err := refuse(column.Name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, index := range t.Indexes {
+		if index.Unique {
+			if err := refuse(index.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Report is what a run came to.
+type Report struct {
+	// Job is the name of the job in the ledger, and Resumed says that it was begun
+	// by an earlier run.
+	Job     string
+	Resumed bool
+	// Target is the key version that values are sealed under.
+	Target keyring.Version
+	Status
+}
+
+// Run goes on with the job of this plan, or begins one, and returns when nothing
+// is left to do, in this process or in others that run it too. Progress is lost by
+// nothing: a run that is killed is gone on with by the next, whoever calls it.
+//
+// It returns a Report and an error together, where there is something to say: one
+// that wraps ErrQuarantined when everything is done but for rows that do not open,
+// ErrPoisoned, ErrCancelled, ErrWaited, ErrOtherJob, the error of ctx, or that of
+// the database.
+func (r *Rotation) Run(ctx context.Context) (Report, error) {
+	ledger, err := ledgerOf(ctx, r.db)
+	if err != nil {
+		return Report{}, err
+	}
+	limits, err := json.Marshal(r.config.Limits)
+	if err != nil {
+		return Report{}, err
+	}
+	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, t backfill.Table) ([]backfill.Key, error) {
+		return ledger.Bounds(ctx, t, r.config.ShardRows)
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	database, err := ledger.Open(ctx, id, r.plan, r.config.Lease)
+	if err != nil {
+		return Report{}, err
+	}
+	run := newRun(r, ledger, database, id)
+	err = run.work(ctx)
+	report := Report{Job: id, Resumed: resumed, Target: r.target}
+	status, statusErr := Find(context.WithoutCancel(ctx), r.db, id)
+	report.Status = status
+	if err == nil {
+		err = statusErr
+	}
+	if err == nil {
+		err = outcome(status)
+	}
+	run.finish(status, err)
+	return report, err
+}
+
+// outcome returns the error of a job that is over.
+func outcome(s Status) error {
+	switch s.State {
+	case Cancelled:
+		return fmt.Errorf("gormcrypt: job %s: %w", s.ID, ErrCancelled)
+	case Quarantined:
+		return fmt.Errorf("gormcrypt: job %s: %w: %s; see Quarantine", s.ID, ErrQuarantined, s.Reason)
+	}
+	return nil
+}
+
+// workerName tells a worker from others, in this process and elsewhere.
+func workerName(i int) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%d", strings.ReplaceAll(host, "/", "_"), os.Getpid(), i)
+}

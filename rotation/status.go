@@ -1,0 +1,168 @@
+package rotation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormcrypt/gormcrypt/internal/backfill"
+)
+
+// State is what a job is doing.
+type State string
+
+// The states of a job. It is over in the last three.
+const (
+	Running   State = backfill.Running
+	Paused    State = backfill.Paused
+	Cancelled State = backfill.Cancelled
+	// Finished: nothing is sealed under another version, and everything opened.
+	Finished State = backfill.Finished
+	// Quarantined: the same but for rows that do not open.
+	Quarantined State = backfill.Quarantined
+)
+
+// Status is how far a job is, as the ledger has it.
+type Status struct {
+	ID, Title string
+	State     State
+	// Phase is "rewriting", "verifying" or "ended", and Pass counts the ways
+	// through all tables, from 1.
+	Phase string
+	Pass  int
+	// Reason is why it is paused or ended, if there is something to say.
+	Reason string
+	// Shards are the parts of all tables, and ShardsDone those that are done with
+	// in this pass.
+	Shards, ShardsDone int
+	// RowsOfPass is how many rows this pass has gone through. The others are of all
+	// passes: Rows that were read, Swapped rows that have new values, Superseded
+	// ones that the application has written first, Deleted ones, and Deferred ones,
+	// which were locked or kept changing and were left to the next pass.
+	RowsOfPass, Rows, Swapped, Superseded, Deleted, Deferred int64
+	// Quarantined is the number of rows that do not open.
+	Quarantined int64
+	// Begun and Changed are by the clock of the database.
+	Begun, Changed time.Time
+
+	limits string
+}
+
+// Limits returns the limits of the job.
+func (s Status) Limits() Limits {
+	var limits Limits
+	_ = json.Unmarshal([]byte(s.limits), &limits) // which SetLimits wrote
+	return limits
+}
+
+// ledgerOf returns the ledger in a database.
+func ledgerOf(ctx context.Context, db *gorm.DB) (*backfill.Ledger, error) {
+	pool, err := db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: %w", err)
+	}
+	return backfill.OpenLedger(ctx, pool, db.Dialector.Name())
+}
+
+// Find returns a job. It returns ErrNoJob if there is none of that name.
+func Find(ctx context.Context, db *gorm.DB, id string) (Status, error) {
+	ledger, err := ledgerOf(ctx, db)
+	if err != nil {
+		return Status{}, err
+	}
+	job, err := ledger.Job(ctx, id)
+	return status(job), err
+}
+
+// Jobs returns all jobs, the newest first.
+func Jobs(ctx context.Context, db *gorm.DB) ([]Status, error) {
+	ledger, err := ledgerOf(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := ledger.Jobs(ctx)
+	var all []Status
+	for _, job := range jobs {
+		all = append(all, status(job))
+	}
+	return all, err
+}
+
+func status(j backfill.Job) Status {
+	return Status{
+		ID: j.ID, Title: j.Title, State: State(j.State), Phase: string(j.Pass.Phase), Pass: j.Pass.Number, Reason: j.Reason,
+		Shards: j.Shards, ShardsDone: j.Done, RowsOfPass: j.PassRead,
+		Rows: j.Counts.Read, Swapped: j.Counts.Swapped, Superseded: j.Counts.Superseded, Deleted: j.Counts.Deleted, Deferred: j.Counts.Deferred,
+		Quarantined: j.Quarantined, Begun: j.CreatedAt, Changed: j.UpdatedAt, limits: j.Limits,
+	}
+}
+
+// Pause has all workers of a job, in whatever process, stop after their batch.
+// Runs go on waiting until it is resumed. Reason is kept with the job.
+func Pause(ctx context.Context, db *gorm.DB, id, reason string) error {
+	return setState(ctx, db, id, Paused, reason)
+}
+
+// Resume has a paused job go on.
+func Resume(ctx context.Context, db *gorm.DB, id string) error {
+	return setState(ctx, db, id, Running, "")
+}
+
+// Cancel ends a job. What it has done is not undone: every value opens.
+func Cancel(ctx context.Context, db *gorm.DB, id, reason string) error {
+	return setState(ctx, db, id, Cancelled, reason)
+}
+
+func setState(ctx context.Context, db *gorm.DB, id string, state State, reason string) error {
+	ledger, err := ledgerOf(ctx, db)
+	if err != nil {
+		return err
+	}
+	return ledger.SetState(ctx, id, string(state), reason)
+}
+
+// SetLimits gives a job other limits. Processes that run it take them within about
+// a second.
+func SetLimits(ctx context.Context, db *gorm.DB, id string, limits Limits) error {
+	if err := limits.Check(); err != nil {
+		return err
+	}
+	ledger, err := ledgerOf(ctx, db)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(limits)
+	if err != nil {
+		return err
+	}
+	return ledger.SetLimits(ctx, id, string(text))
+}
+
+// QuarantinedRow is a row that does not open. It is left as it is.
+type QuarantinedRow struct {
+	Table string
+	// Key is the primary key, its columns separated by commas.
+	Key string
+	// Column is the one that failed, and Version the key version that its value
+	// names, empty if it names none.
+	Column, Version string
+	Reason          string
+	NotedAt         time.Time
+}
+
+// Quarantine returns the rows that a job could not open, by table and key.
+func Quarantine(ctx context.Context, db *gorm.DB, id string) ([]QuarantinedRow, error) {
+	ledger, err := ledgerOf(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := ledger.Quarantine(ctx, id)
+	var all []QuarantinedRow
+	for _, row := range rows {
+		all = append(all, QuarantinedRow{row.Table, row.Key.String(), row.Column, row.Version, row.Reason, row.NotedAt})
+	}
+	return all, err
+}
