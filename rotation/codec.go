@@ -3,6 +3,7 @@ package rotation
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
@@ -111,32 +112,46 @@ func (c *codec) source(name string, binary, made bool) int {
 }
 
 // Reseal implements backfill.Codec.
-func (c *codec) Reseal(row backfill.Row) (backfill.Swap, *backfill.Poison, error) {
+func (c *codec) Reseal(row backfill.Row) (backfill.Swap, []backfill.Poison, error) {
 	swap := backfill.Swap{Row: row, New: make([]any, len(c.cells))}
+	var poison []backfill.Poison
 	for i, cell := range c.cells {
 		if row.Old[i] == nil {
 			continue
 		}
-		var err error
-		if swap.New[i], err = cell.reseal(row, row.Old[i]); err != nil {
-			poison, err := cell.poison(row.Old[i], err)
-			return backfill.Swap{}, poison, err
+		fresh, err := cell.reseal(row, row.Old[i])
+		switch {
+		case errors.Is(err, keyring.ErrNoPrimary):
+			return backfill.Swap{}, nil, err
+		case err == nil:
+			swap.New[i] = fresh
+		default:
+			poison = append(poison, cell.poison(row.Old[i], err))
 		}
 	}
-	return swap, nil, nil
+	if len(poison) > 0 {
+		swap.Old = slices.Clone(row.Old)
+		for i, fresh := range swap.New {
+			if fresh == nil {
+				swap.Old[i] = nil
+			}
+		}
+	}
+	return swap, poison, nil
 }
 
 // Check implements backfill.Codec.
-func (c *codec) Check(row backfill.Row) (*backfill.Poison, error) {
+func (c *codec) Check(row backfill.Row) ([]backfill.Poison, error) {
+	var poison []backfill.Poison
 	for i, cell := range c.cells {
 		if row.Old[i] == nil {
 			continue
 		}
 		if err := cell.check(row, row.Old[i]); err != nil {
-			return cell.poison(row.Old[i], err)
+			poison = append(poison, cell.poison(row.Old[i], err))
 		}
 	}
-	return nil, nil
+	return poison, nil
 }
 
 // reseal returns what takes the place of a stored value.
@@ -204,12 +219,9 @@ func (c cell) check(row backfill.Row, old any) error {
 	return c.Open(&value, stored(old), bound...)
 }
 
-// poison tells what is wrong with one row from what is wrong with all.
-func (c cell) poison(old any, err error) (*backfill.Poison, error) {
-	if errors.Is(err, keyring.ErrNoPrimary) {
-		return nil, err
-	}
-	poison := &backfill.Poison{Column: c.name, Reason: err.Error()}
+// poison says what is wrong with a value.
+func (c cell) poison(old any, err error) backfill.Poison {
+	poison := backfill.Poison{Column: c.name, Stored: old, Reason: err.Error()}
 	var detail *ciphertext.Error
 	if errors.As(err, &detail) {
 		poison.Reason = detail.Err.Error()
@@ -217,7 +229,7 @@ func (c cell) poison(old any, err error) (*backfill.Poison, error) {
 			poison.Version = detail.Version.String()
 		}
 	}
-	return poison, nil
+	return poison
 }
 
 // bound returns the values of a row that a value is bound to.

@@ -75,7 +75,7 @@ type Config struct {
 	// worker waits for them before the run ends with an error; zero is for ever.
 	Throttles []Throttle
 	MaxWait   time.Duration
-	// MaxPoisoned is how many rows that do not open are put into quarantine before
+	// MaxPoisoned is how many values that do not open are put into quarantine before
 	// the job pauses and the run ends with ErrPoisoned. The default is 1,000.
 	MaxPoisoned int64
 
@@ -95,11 +95,11 @@ type Throttle = backfill.Throttle
 
 // Errors of a run.
 var (
-	// ErrPoisoned: there are more rows that do not open than Config.MaxPoisoned.
-	ErrPoisoned = errors.New("too many rows do not open")
-	// ErrQuarantined: everything else is sealed anew, but for rows that do not
+	// ErrPoisoned: there are more values that do not open than Config.MaxPoisoned.
+	ErrPoisoned = errors.New("too many values do not open")
+	// ErrQuarantined: everything else is sealed anew, but for values that do not
 	// open.
-	ErrQuarantined = errors.New("rows are left that do not open")
+	ErrQuarantined = errors.New("values are left that do not open")
 	// ErrCancelled: somebody has cancelled the job.
 	ErrCancelled = errors.New("the job was cancelled")
 	// ErrWaited: the throttles had the run wait for longer than Config.MaxWait.
@@ -267,7 +267,7 @@ type Report struct {
 // nothing: a run that is killed is gone on with by the next, whoever calls it.
 //
 // It returns a Report and an error together, where there is something to say: one
-// that wraps ErrQuarantined when everything is done but for rows that do not open,
+// that wraps ErrQuarantined when everything is done but for values that do not open,
 // ErrPoisoned, ErrCancelled, ErrWaited, ErrOtherJob, the error of ctx, or that of
 // the database.
 func (r *Rotation) Run(ctx context.Context) (Report, error) {

@@ -21,7 +21,7 @@ const (
 	Cancelled State = backfill.Cancelled
 	// Finished: nothing is sealed under another version, and everything opened.
 	Finished State = backfill.Finished
-	// Quarantined: the same but for rows that do not open.
+	// Quarantined: the same but for values that do not open.
 	Quarantined State = backfill.Quarantined
 )
 
@@ -43,7 +43,7 @@ type Status struct {
 	// ones that the application has written first, Deleted ones, and Deferred ones,
 	// which were locked or kept changing and were left to the next pass.
 	RowsOfPass, Rows, Swapped, Superseded, Deleted, Deferred int64
-	// Quarantined is the number of rows that do not open.
+	// Quarantined is the number of values that do not open.
 	Quarantined int64
 	// Begun and Changed are by the clock of the database.
 	Begun, Changed time.Time
@@ -141,28 +141,27 @@ func SetLimits(ctx context.Context, db *gorm.DB, id string, limits Limits) error
 	return ledger.SetLimits(ctx, id, string(text))
 }
 
-// QuarantinedRow is a row that does not open. It is left as it is.
-type QuarantinedRow struct {
+// QuarantinedValue is a value that does not open. It is left as it is.
+type QuarantinedValue struct {
 	Table string
 	// Key is the primary key, its columns separated by commas.
 	Key string
-	// Column is the one that failed, and Version the key version that its value
-	// names, empty if it names none.
+	// Version is the key version that the value names, empty if it names none.
 	Column, Version string
 	Reason          string
 	NotedAt         time.Time
 }
 
-// Quarantine returns the rows that a job could not open, by table and key.
-func Quarantine(ctx context.Context, db *gorm.DB, id string) ([]QuarantinedRow, error) {
+// Quarantine returns the values that a job could not open, by table and key.
+func Quarantine(ctx context.Context, db *gorm.DB, id string) ([]QuarantinedValue, error) {
 	ledger, err := ledgerOf(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := ledger.Quarantine(ctx, id)
-	var all []QuarantinedRow
+	var all []QuarantinedValue
 	for _, row := range rows {
-		all = append(all, QuarantinedRow{row.Table, row.Key.String(), row.Column, row.Version, row.Reason, row.NotedAt})
+		all = append(all, QuarantinedValue{row.Table, row.Key.String(), row.Column, row.Version, row.Reason, row.NotedAt})
 	}
 	return all, err
 }

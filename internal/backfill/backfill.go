@@ -15,6 +15,7 @@ package backfill
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // Key is the primary key of a row, a value for each of its columns, as the
@@ -32,13 +33,10 @@ type Row struct {
 }
 
 // IsStale reports whether the row has anything to be replaced.
-func (r Row) IsStale() bool {
-	for _, old := range r.Old {
-		if old != nil {
-			return true
-		}
-	}
-	return false
+func (r Row) IsStale() bool { return hasAny(r.Old) }
+
+func hasAny(values []any) bool {
+	return slices.ContainsFunc(values, func(value any) bool { return value != nil })
 }
 
 // Swap is a row with what takes the place of Row.Old, nil where that is.
@@ -47,12 +45,14 @@ type Swap struct {
 	New []any
 }
 
-// Poison is a row that cannot be sealed anew.
+// Poison is a value that does not open.
 type Poison struct {
 	Key Key
 	// Column is the one that failed, and Version the key version that it names,
 	// if it names one.
 	Column, Version string
+	// Stored is the value that failed, by which it is known again.
+	Stored any
 	// Reason is what is wrong with it. It holds nothing of the value.
 	Reason string
 }
@@ -60,12 +60,12 @@ type Poison struct {
 // Codec seals the rows of one table anew. It is safe for concurrent use, and does
 // not talk to the database.
 type Codec interface {
-	// Reseal returns what takes the place of the stale values, or why one of them
-	// cannot be replaced. It returns an error for what is wrong with more than the
-	// row, such as a key that is missing: the job ends with that.
-	Reseal(row Row) (Swap, *Poison, error)
-	// Check opens the values of a row, which are current.
-	Check(row Row) (*Poison, error)
+	// Reseal returns what takes the place of the stale values, and those that do
+	// not open, which are not part of the Swap. It returns an error for what is
+	// wrong with more than the row: the job ends with that.
+	Reseal(row Row) (Swap, []Poison, error)
+	// Check opens all values of a row, and returns those that do not open.
+	Check(row Row) ([]Poison, error)
 }
 
 // Phase is what a job does with its tables.
@@ -102,8 +102,8 @@ type Counts struct {
 	Read, Bytes int64
 	// Swapped have new values. Superseded were written by the application before
 	// we could, and are not stale any more; Deleted are gone; Deferred were locked,
-	// or written over and over, and are left to the next pass. Poisoned cannot be
-	// opened.
+	// or written over and over, and are left to the next pass. Poisoned is the
+	// number of values that do not open.
 	Swapped, Superseded, Deleted, Deferred, Poisoned int64
 }
 

@@ -3,7 +3,9 @@ package backfill
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,14 +35,14 @@ var ledgerTables = []string{
 	job text NOT NULL REFERENCES gormcrypt_jobs (id),
 	number bigint NOT NULL,
 	table_number bigint NOT NULL,
-	upto text,
-	after text,
+	from_key text,
+	upto_key text,
+	after_key text,
 	done bigint NOT NULL,
 	owner text NOT NULL,
 	lease_until bigint NOT NULL,
 	fence bigint NOT NULL,
 	pass_read bigint NOT NULL,
-	pass_moved bigint NOT NULL,
 	rows_read bigint NOT NULL DEFAULT 0,
 	bytes_read bigint NOT NULL DEFAULT 0,
 	swapped bigint NOT NULL DEFAULT 0,
@@ -56,8 +58,9 @@ var ledgerTables = []string{
 	column_name text NOT NULL,
 	key_version text NOT NULL,
 	reason text NOT NULL,
+	fingerprint text NOT NULL,
 	noted_at bigint NOT NULL,
-	PRIMARY KEY (job, table_name, row_key))`,
+	PRIMARY KEY (job, table_name, row_key, column_name))`,
 }
 
 // The states of a job. It is over in the last three.
@@ -168,8 +171,8 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 		return id, true, err
 	}
 	type shard struct {
-		table int
-		upTo  any
+		table      int
+		from, upTo any
 	}
 	var all []shard
 	for i, table := range plan.Tables {
@@ -177,10 +180,12 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 		if err != nil {
 			return "", false, fmt.Errorf("gormcrypt: cutting the table %s into shards: %w", table.Name, err)
 		}
+		var from any
 		for _, bound := range bounds {
-			all = append(all, shard{i, encodeKey(bound)})
+			all = append(all, shard{i, from, encodeKey(bound)})
+			from = encodeKey(bound)
 		}
-		all = append(all, shard{i, nil})
+		all = append(all, shard{i, from, nil})
 	}
 	text, err := json.Marshal(plan)
 	if err != nil {
@@ -194,8 +199,8 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 			return err
 		}
 		for i, shard := range all {
-			if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_shards (job, number, table_number, upto, done, owner, lease_until, fence, pass_read, pass_moved) VALUES (?, ?, ?, ?, 0, '', 0, 0, 0, 0)",
-				id, i, shard.table, shard.upTo); err != nil {
+			if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_shards (job, number, table_number, from_key, upto_key, after_key, done, owner, lease_until, fence, pass_read) VALUES (?, ?, ?, ?, ?, ?, 0, '', 0, 0, 0)",
+				id, i, shard.table, shard.from, shard.upTo, shard.from); err != nil {
 				return err
 			}
 		}
@@ -352,26 +357,34 @@ func (l *Ledger) SetLimits(ctx context.Context, id, limits string) error {
 	return err
 }
 
-// QuarantinedRow is a row that could not be sealed anew.
-type QuarantinedRow struct {
+// QuarantinedValue is a value that does not open.
+type QuarantinedValue struct {
 	Job, Table string
 	Poison
-	NotedAt time.Time
+	// fingerprint is a hash of the stored value.
+	fingerprint string
+	NotedAt     time.Time
 }
 
-// Quarantine returns the rows that a job could not seal anew.
-func (l *Ledger) Quarantine(ctx context.Context, id string) ([]QuarantinedRow, error) {
-	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT job, table_name, row_key, column_name, key_version, reason, noted_at FROM gormcrypt_quarantine WHERE job = ? ORDER BY table_name, row_key"), id)
+// fingerprint tells a stored value from others.
+func fingerprint(stored any) string {
+	sum := sha256.Sum256([]byte(text(stored)))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Quarantine returns the values that a job could not open, by their keys.
+func (l *Ledger) Quarantine(ctx context.Context, id string) ([]QuarantinedValue, error) {
+	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT job, table_name, row_key, column_name, key_version, reason, fingerprint, noted_at FROM gormcrypt_quarantine WHERE job = ? ORDER BY table_name, row_key, column_name"), id)
 	if err != nil {
 		return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 	}
 	defer rows.Close()
-	var all []QuarantinedRow
+	var all []QuarantinedValue
 	for rows.Next() {
-		var row QuarantinedRow
+		var row QuarantinedValue
 		var key string
 		var at int64
-		if err := rows.Scan(&row.Job, &row.Table, &key, &row.Column, &row.Version, &row.Reason, &at); err != nil {
+		if err := rows.Scan(&row.Job, &row.Table, &key, &row.Column, &row.Version, &row.Reason, &row.fingerprint, &at); err != nil {
 			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 		}
 		if row.Key, err = decodeKey(key); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -52,7 +53,7 @@ func (d *Database) Claim(ctx context.Context, worker string) (Shard, bool, error
 WHERE job = ? AND number = (SELECT number FROM gormcrypt_shards WHERE job = ? AND done = 0 AND lease_until < `+d.now()+`
 	AND EXISTS (SELECT 1 FROM gormcrypt_jobs WHERE id = ? AND state = ?)
 	ORDER BY CASE WHEN number >= ? THEN 0 ELSE 1 END, number LIMIT 1`+d.skipLocked()+`)
-RETURNING number, table_number, fence, after, upto, (SELECT phase FROM gormcrypt_jobs WHERE id = job), (SELECT pass FROM gormcrypt_jobs WHERE id = job)`),
+RETURNING number, table_number, fence, after_key, upto_key, (SELECT phase FROM gormcrypt_jobs WHERE id = job), (SELECT pass FROM gormcrypt_jobs WHERE id = job)`),
 		worker, d.lease.Milliseconds(), d.job, d.job, d.job, Running, rand.IntN(64))
 	err := row.Scan(&shard.Number, &shard.Table, &shard.Fence, &after, &upTo, &phase, &shard.Pass.Number)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -169,9 +170,9 @@ func (d *Database) Write(ctx context.Context, shard Shard, checkpoint Checkpoint
 			return fmt.Errorf("writing to %s: %w", table.Name, err)
 		}
 		for _, poison := range checkpoint.Poison {
-			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, noted_at) VALUES (?, ?, ?, ?, ?, ?, `+d.now()+`)
-ON CONFLICT (job, table_name, row_key) DO UPDATE SET column_name = excluded.column_name, key_version = excluded.key_version, reason = excluded.reason`,
-				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason); err != nil {
+			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, fingerprint, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, `+d.now()+`)
+ON CONFLICT (job, table_name, row_key, column_name) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason, fingerprint = excluded.fingerprint`,
+				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason, fingerprint(poison.Stored)); err != nil {
 				return fmt.Errorf("writing to the quarantine: %w", err)
 			}
 		}
@@ -189,15 +190,14 @@ ON CONFLICT (job, table_name, row_key) DO UPDATE SET column_name = excluded.colu
 // checkpoint moves the cursor of a shard, if it still belongs to its owner. The
 // transaction is taken back otherwise.
 func (d *Database) checkpoint(ctx context.Context, tx *sql.Tx, shard Shard, c Checkpoint, swapped int64) error {
-	moved := swapped + c.Counts.Superseded + c.Counts.Deferred
 	done, until := 0, d.now()+" + ?"
 	if c.Done {
 		done, until = 1, "0 * ?"
 	}
-	n, err := d.exec(ctx, tx, `UPDATE gormcrypt_shards SET after = ?, done = ?, lease_until = `+until+`, pass_read = pass_read + ?, pass_moved = pass_moved + ?,
+	n, err := d.exec(ctx, tx, `UPDATE gormcrypt_shards SET after_key = ?, done = ?, lease_until = `+until+`, pass_read = pass_read + ?,
 	rows_read = rows_read + ?, bytes_read = bytes_read + ?, swapped = swapped + ?, superseded = superseded + ?, deleted = deleted + ?, deferred = deferred + ?, poisoned = poisoned + ?
 WHERE job = ? AND number = ? AND fence = ? AND EXISTS (SELECT 1 FROM gormcrypt_jobs WHERE id = ? AND state = ?)`,
-		encodeKey(c.Cursor), done, d.lease.Milliseconds(), c.Counts.Read, moved,
+		encodeKey(c.Cursor), done, d.lease.Milliseconds(), c.Counts.Read,
 		c.Counts.Read, c.Counts.Bytes, swapped, c.Counts.Superseded, c.Counts.Deleted, c.Counts.Deferred, c.Counts.Poisoned,
 		d.job, shard.Number, shard.Fence, d.job, Running)
 	if err == nil && n == 0 {
@@ -285,8 +285,8 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 	if err != nil || pass != from || pass.Phase == Ended {
 		return pass, err
 	}
-	var left, moved int64
-	if err := d.pool.QueryRowContext(ctx, d.rebind("SELECT count(*) - sum(done), sum(pass_moved) FROM gormcrypt_shards WHERE job = ?"), d.job).Scan(&left, &moved); err != nil {
+	var left int64
+	if err := d.pool.QueryRowContext(ctx, d.rebind("SELECT count(*) FROM gormcrypt_shards WHERE job = ? AND done = 0"), d.job).Scan(&left); err != nil {
 		return pass, d.failed("reading the ledger", err)
 	}
 	if left > 0 {
@@ -300,16 +300,12 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 	if n == 0 { // somebody else counts
 		return pass, nil
 	}
-	stale, err := d.Stale(ctx)
+	stale, poisoned, quarantined, err := d.left(ctx)
 	if err != nil {
 		_, again := d.exec(ctx, d.pool, "UPDATE gormcrypt_jobs SET settling_until = 0 WHERE id = ? AND phase = ? AND pass = ?", d.job, string(from.Phase), from.Number)
 		return pass, errors.Join(err, again)
 	}
-	var quarantined int64
-	if err := d.pool.QueryRowContext(ctx, d.rebind("SELECT count(*) FROM gormcrypt_quarantine WHERE job = ?"), d.job).Scan(&quarantined); err != nil {
-		return pass, d.failed("reading the ledger", err)
-	}
-	next, state, reason := settle(from, stale, moved, quarantined)
+	next, state, reason := settle(from, stale-poisoned, quarantined)
 	err = d.in(ctx, func(tx *sql.Tx) error {
 		n, err := d.exec(ctx, tx, "UPDATE gormcrypt_jobs SET phase = ?, pass = ?, state = ?, reason = ?, settling_until = 0, updated_at = "+d.now()+" WHERE id = ? AND phase = ? AND pass = ? AND state = ?",
 			string(next.Phase), next.Number, state, reason, d.job, string(from.Phase), from.Number, Running)
@@ -320,7 +316,7 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ?", d.job); err != nil {
 			return err
 		}
-		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after = NULL, done = 0, owner = '', lease_until = 0, pass_read = 0, pass_moved = 0 WHERE job = ?", d.job)
+		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after_key = from_key, done = 0, owner = '', lease_until = 0, pass_read = 0 WHERE job = ?", d.job)
 		return err
 	})
 	if err != nil {
@@ -329,45 +325,79 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 	return d.Pass(ctx)
 }
 
-// settle decides what follows a pass, of what is still stale, of how many rows
-// were stale in it that could be opened, and of how many cannot.
-func settle(from Pass, stale, moved, quarantined int64) (next Pass, state, reason string) {
-	next = Pass{Phase: Rewriting, Number: from.Number + 1}
+// settle decides what follows a pass, of how many rows are stale that can be
+// opened, and of how many cannot.
+func settle(from Pass, stale, quarantined int64) (next Pass, state, reason string) {
 	switch {
-	case stale == 0 && from.Phase == Rewriting:
+	case stale > 0 && from.Number >= maxPasses:
+		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("after %d passes there are still %d stale rows; something goes on writing them, such as a program with an older keyring", from.Number, stale)
+	case stale > 0:
+		return Pass{Phase: Rewriting, Number: from.Number + 1}, Running, ""
+	case from.Phase == Rewriting:
 		return Pass{Phase: Verifying, Number: from.Number + 1}, Running, ""
-	case stale == 0 && quarantined == 0:
-		return Pass{Phase: Ended, Number: from.Number}, Finished, ""
-	case stale == 0 || from.Phase == Rewriting && moved == 0 && quarantined > 0:
-		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("%d rows could not be opened", quarantined)
-	case from.Number >= maxPasses:
-		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("after %d passes there are still %d stale values; something goes on writing them, such as a program with an older keyring", from.Number, stale)
+	case quarantined > 0:
+		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("%d values do not open", quarantined)
 	}
-	return next, Running, ""
+	return Pass{Phase: Ended, Number: from.Number}, Finished, ""
 }
 
-// Stale returns the number of values that are not current, by counting them.
-func (d *Database) Stale(ctx context.Context) (int64, error) {
-	var total int64
+// left returns the number of rows that are stale, of those of them of which all
+// that is stale is known not to open, and of the values in quarantine.
+func (d *Database) left(ctx context.Context) (stale, poisoned, quarantined int64, err error) {
 	for _, table := range d.plan.Tables {
-		sums := list(table.Cells, func(_ int, cell Cell) string {
-			return "coalesce(sum(CASE WHEN " + d.stale(cell) + " THEN 1 ELSE 0 END), 0)"
-		})
-		err := d.query(ctx, "SELECT "+sums+" FROM "+quoteTable(table.Name), nil, len(table.Cells), func(values []any) error {
-			for _, value := range values {
-				var n sql.NullInt64
-				if err := n.Scan(value); err != nil {
-					return err
-				}
-				total += n.Int64
+		any := make([]string, len(table.Cells))
+		for i, cell := range table.Cells {
+			any[i] = d.stale(cell)
+		}
+		var n int64
+		query := "SELECT count(*) FROM " + quoteTable(table.Name) + " AS t WHERE " + strings.Join(any, " OR ")
+		if err := d.pool.QueryRowContext(ctx, query).Scan(&n); err != nil {
+			return 0, 0, 0, d.failed("counting what is stale in "+table.Name, err)
+		}
+		stale += n
+	}
+	rows, err := d.Quarantine(ctx, d.job)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	const chunk = 500
+	for i, table := range d.plan.Tables {
+		of := map[string][]QuarantinedValue{}
+		var keys []Key
+		for _, row := range rows {
+			if row.Table != table.Name {
+				continue
 			}
-			return nil
-		})
-		if err != nil {
-			return 0, d.failed("counting what is stale in "+table.Name, err)
+			if of[keyText(row.Key)] == nil {
+				keys = append(keys, row.Key)
+			}
+			of[keyText(row.Key)] = append(of[keyText(row.Key)], row)
+		}
+		for some := range slices.Chunk(keys, chunk) {
+			found, err := d.Look(ctx, Shard{Table: i}, some)
+			if err != nil {
+				return 0, 0, 0, err
+			}
+			for i, current := range found {
+				if current != nil && current.IsStale() && onlyPoison(table, current, of[keyText(some[i])]) {
+					poisoned++
+				}
+			}
 		}
 	}
-	return total, nil
+	return stale, poisoned, int64(len(rows)), nil
+}
+
+// onlyPoison reports whether all that is stale in a row is known not to open.
+func onlyPoison(table Table, current *Current, known []QuarantinedValue) bool {
+	for i, cell := range table.Cells {
+		if current.Old[i] != nil && !slices.ContainsFunc(known, func(value QuarantinedValue) bool {
+			return value.Column == cell.Column && value.fingerprint == fingerprint(current.Cells[i])
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // Bounds returns the last keys of all shards of a table but the last, of about so

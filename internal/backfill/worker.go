@@ -144,7 +144,7 @@ func (w *Worker) read(ctx context.Context) (State, Counts, error) {
 func (w *Worker) fill(batch *Checkpoint, rows []Row) error {
 	codec := w.Codecs[w.shard.Table]
 	for _, row := range rows {
-		var poison *Poison
+		var poison []Poison
 		var swap Swap
 		var err error
 		if w.shard.Pass.Phase == Verifying {
@@ -152,14 +152,15 @@ func (w *Worker) fill(batch *Checkpoint, rows []Row) error {
 		} else {
 			swap, poison, err = codec.Reseal(row)
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case poison != nil:
-			poison.Key = row.Key
-			batch.Poison = append(batch.Poison, *poison)
+		}
+		for _, value := range poison {
+			value.Key = row.Key
+			batch.Poison = append(batch.Poison, value)
 			batch.Counts.Poisoned++
-		case swap.New != nil:
+		}
+		if hasAny(swap.New) {
 			batch.Swaps = append(batch.Swaps, swap)
 		}
 		for _, values := range [][]any{row.Old, row.Sources} {
