@@ -15,8 +15,6 @@ import (
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
-
 // patient has a column of every kind.
 type patient struct {
 	ID        int64
