@@ -2,6 +2,7 @@ package rotation_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +46,36 @@ func TestRotationOfEveryColumn(t *testing.T) {
 		var found []patient
 		if err := db.Unscoped().Where("name = ?", "secret 17").Find(&found).Error; err != nil || len(found) != 1 {
 			t.Errorf("found %d: %v", len(found), err)
+		}
+	})
+}
+
+// Processes that begin at the same moment run one job.
+func TestProcessesBeginOneJob(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		fill(t, use(t, where, first, models()...), 20)
+		var group sync.WaitGroup
+		begin := make(chan struct{})
+		for range 8 {
+			db := use(t, where, promoted, models()...)
+			job, err := rotation.New(db, rotation.Config{Workers: 1, ShardRows: 5, Limits: rotation.Limits{Rate: 100, MaxRows: 5}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			group.Go(func() {
+				<-begin
+				if report, err := job.Run(context.Background()); err != nil || report.State != rotation.Finished {
+					t.Errorf("%v: %+v", err, report)
+				}
+			})
+		}
+		close(begin)
+		group.Wait()
+		jobs, err := rotation.Jobs(context.Background(), use(t, where, promoted, models()...))
+		if err != nil || len(jobs) != 1 || jobs[0].Swapped != 60 {
+			t.Errorf("%v: %+v", err, jobs)
 		}
 	})
 }

@@ -15,6 +15,9 @@ type dialect interface {
 	rebind(query string) string
 	// now is the database's clock in milliseconds since 1970.
 	now() string
+	// lockJobs is a statement after which nobody else begins a job until the end of
+	// the transaction.
+	lockJobs() string
 	// skipLocked is what a subquery ends with that is to leave locked rows out.
 	skipLocked() string
 	// stale returns a condition for a cell whose value is not current, and others

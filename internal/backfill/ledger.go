@@ -163,11 +163,15 @@ type execer interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
 }
 
+type querier interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}
+
 // Begin returns the job that goes on with a plan: the unfinished one in the
 // ledger, or a new one. It returns an error if an unfinished job with another
 // plan is about one of the tables.
 func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, t Table) ([]Key, error)) (id string, resumed bool, err error) {
-	if id, err = l.unfinished(ctx, plan, hash); err != nil || id != "" {
+	if id, err = l.unfinished(ctx, l.pool, plan, hash); err != nil || id != "" {
 		return id, true, err
 	}
 	type shard struct {
@@ -191,9 +195,16 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 	if err != nil {
 		return "", false, err
 	}
-	id = strings.ToLower(rand.Text())
 	err = l.in(ctx, func(tx *sql.Tx) error {
-		// Whoever else begins now waits here, or fails, and looks again.
+		// Whoever else begins now waits here, and then finds this job.
+		if _, err := l.exec(ctx, tx, l.lockJobs()); err != nil {
+			return err
+		}
+		if id, err = l.unfinished(ctx, tx, plan, hash); err != nil || id != "" {
+			resumed = true
+			return err
+		}
+		id = strings.ToLower(rand.Text())
 		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, '', 0, "+l.now()+", "+l.now()+")",
 			id, hash, string(text), Running, string(Rewriting), limits); err != nil {
 			return err
@@ -209,30 +220,15 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 	if err != nil {
 		return "", false, fmt.Errorf("gormcrypt: writing the job to the ledger: %w", err)
 	}
-	// Of two that began at once, the one that was written first is the job.
-	first, err := l.unfinished(ctx, plan, hash)
-	switch {
-	case err != nil:
-		return "", false, err
-	case first != id:
-		err := l.in(ctx, func(tx *sql.Tx) error {
-			if _, err := l.exec(ctx, tx, "DELETE FROM gormcrypt_shards WHERE job = ?", id); err != nil {
-				return err
-			}
-			_, err := l.exec(ctx, tx, "DELETE FROM gormcrypt_jobs WHERE id = ?", id)
-			return err
-		})
-		return first, true, err
-	}
-	return id, false, nil
+	return id, resumed, nil
 }
 
 // ErrOtherJob is the error of a plan whose tables are in the hands of another job.
 var ErrOtherJob = errors.New("another job is not finished")
 
 // unfinished returns the unfinished job of a plan, empty if there is none.
-func (l *Ledger) unfinished(ctx context.Context, plan Plan, hash string) (string, error) {
-	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan FROM gormcrypt_jobs WHERE state IN (?, ?) ORDER BY created_at, id"), Running, Paused)
+func (l *Ledger) unfinished(ctx context.Context, from querier, plan Plan, hash string) (string, error) {
+	rows, err := from.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan FROM gormcrypt_jobs WHERE state IN (?, ?) ORDER BY created_at, id"), Running, Paused)
 	if err != nil {
 		return "", fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 	}

@@ -16,6 +16,10 @@ func (postgres) rebind(query string) string { return numbered(query) }
 
 func (postgres) now() string { return "(extract(epoch from clock_timestamp()) * 1000)::bigint" }
 
+func (postgres) lockJobs() string {
+	return "LOCK TABLE gormcrypt_jobs IN SHARE ROW EXCLUSIVE MODE"
+}
+
 func (postgres) skipLocked() string { return " FOR UPDATE SKIP LOCKED" }
 
 func (postgres) stale(cell Cell) string {

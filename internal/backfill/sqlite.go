@@ -14,6 +14,8 @@ func (sqlite) rebind(query string) string { return query }
 
 func (sqlite) now() string { return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)" }
 
+func (sqlite) lockJobs() string { return "UPDATE gormcrypt_jobs SET id = id WHERE 0" }
+
 func (sqlite) skipLocked() string { return "" }
 
 func (sqlite) stale(cell Cell) string {
