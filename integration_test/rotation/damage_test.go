@@ -1,0 +1,275 @@
+package rotation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"gorm.io/gorm"
+
+	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
+	"github.com/gormcrypt/gormcrypt/keyring"
+	"github.com/gormcrypt/gormcrypt/rotation"
+)
+
+// run runs a rotation of data keys.
+func run(t *testing.T, db *gorm.DB, config rotation.Config) (rotation.Report, error) {
+	t.Helper()
+	config.Limits.Duty = 1
+	job, err := rotation.New(db, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job.Run(context.Background())
+}
+
+func execute(t *testing.T, where testdb.Database, statement string) {
+	t.Helper()
+	if _, err := where.Plain(t).Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// accounts opens a database with accounts 1 to n.
+func accounts(t *testing.T, where testdb.Database, keys *keyring.Keyring, n int) *gorm.DB {
+	t.Helper()
+	db := use(t, where, keys, &account{})
+	if err := db.AutoMigrate(&account{}); err != nil {
+		t.Fatal(err)
+	}
+	var rows []account
+	for i := range n {
+		rows = append(rows, account{ID: int64(i + 1), Email: fmt.Sprintf("SECRET-%d", i+1), Phone: pointer(fmt.Sprint("SECRET ", i+1)), TaxID: "SECRET"})
+	}
+	if err := db.CreateInBatches(rows, 100).Error; err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// What does not open is left as it is and listed with its reason. It does not stop
+// the others, not even those in the same row; and the job is not called finished.
+func TestValuesThatDoNotOpen(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		accounts(t, where, first, 40)
+		for id, set := range map[int]string{
+			3: "email = 'SECRET in the clear'", 7: "email = substr(email, 1, 20)", 11: "email = 'gc1:9:' || substr(email, 7)", 13: "email = ''",
+			17: "email = (SELECT phone FROM accounts WHERE id = 2)", 19: "email = 'gc2:1:' || substr(email, 7)",
+			40: "email = 'x', phone = 'y'",
+		} {
+			execute(t, where, fmt.Sprintf("UPDATE accounts SET %s WHERE id = %d", set, id))
+		}
+		query := "SELECT email FROM accounts WHERE id IN (3, 7, 11, 13, 17, 19, 40) ORDER BY id"
+		before := column(t, where, query)
+		db := use(t, where, promoted, &account{})
+		report, err := run(t, db, rotation.Config{ShardRows: 9})
+		if !errors.Is(err, rotation.ErrQuarantined) || report.State != rotation.Quarantined || report.Quarantined != 8 {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		if d := cmp.Diff(before, column(t, where, query)); d != "" {
+			t.Errorf("(-before +after)\n%s", d)
+		}
+		quarantine, err := rotation.Quarantine(context.Background(), db, report.Job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var listed []string
+		for _, value := range quarantine {
+			if strings.Contains(value.Reason, "SECRET") || value.Reason == "" || value.NotedAt.IsZero() {
+				t.Errorf("the reason is %q", value.Reason)
+			}
+			listed = append(listed, value.Key+" "+value.Column+" "+value.Version)
+		}
+		want := []string{"11 email 9", "13 email ", "17 email 1", "19 email ", "3 email ", "40 email ", "40 phone ", "7 email 1"}
+		if d := cmp.Diff(want, listed); d != "" {
+			t.Errorf("(-want +got)\n%s", d)
+		}
+		// Everything else is under the new version, phones of the same rows too.
+		if got := column(t, where, "SELECT count(*) FROM accounts WHERE phone LIKE 'gc1:2:%'"); got[0] != "39" {
+			t.Errorf("%s phones", got[0])
+		}
+		if got := column(t, where, "SELECT count(*) FROM accounts WHERE email LIKE 'gc1:2:%'"); got[0] != "33" {
+			t.Errorf("%s emails", got[0])
+		}
+		// The application writes some anew and deletes others; the next job ends.
+		execute(t, where, "DELETE FROM accounts WHERE id IN (3, 7, 40)")
+		if err := db.Model(&account{}).Where("id IN ?", []int{11, 13, 17, 19}).Update("email", "SECRET, new").Error; err != nil {
+			t.Fatal(err)
+		}
+		if report, err := run(t, db, rotation.Config{ShardRows: 9}); err != nil || report.State != rotation.Finished || report.Resumed {
+			t.Errorf("%v: %+v", err, report)
+		}
+	})
+}
+
+// column returns the first column of a result.
+func column(t *testing.T, where testdb.Database, query string) []string {
+	t.Helper()
+	rows, err := where.Plain(t).Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// With another key under the old version nothing opens: the job pauses after a few
+// values, and goes on with the right key.
+func TestWrongKey(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		_, _, wrong := rings(t)
+		accounts(t, where, first, 500)
+		report, err := run(t, use(t, where, wrong, &account{}), rotation.Config{MaxPoisoned: 20, Limits: rotation.Limits{MaxRows: 10}})
+		if !errors.Is(err, rotation.ErrPoisoned) || report.State != rotation.Paused || report.Quarantined > 200 || strings.Contains(err.Error(), "SECRET") {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		db := use(t, where, promoted, &account{})
+		if err := rotation.Resume(context.Background(), db, report.Job); err != nil {
+			t.Fatal(err)
+		}
+		again, err := run(t, db, rotation.Config{})
+		if err != nil || again.Job != report.Job || !again.Resumed || again.State != rotation.Finished || again.Swapped != 500 {
+			t.Errorf("%v: %+v", err, again)
+		}
+	})
+}
+
+// A key version that the keyring does not have, or has retired, is named.
+func TestUnknownVersion(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		accounts(t, where, first, 5)
+		retired, err := promoted.Retire(keyring.MakeVersion(keyring.DataKeys, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := use(t, where, retired, &account{})
+		report, err := run(t, db, rotation.Config{})
+		if !errors.Is(err, rotation.ErrQuarantined) || report.Quarantined != 10 {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		quarantine, err := rotation.Quarantine(context.Background(), db, report.Job)
+		if err != nil || quarantine[0].Version != "1" || !strings.Contains(quarantine[0].Reason, "retired") {
+			t.Errorf("%v: %+v", err, quarantine)
+		}
+	})
+}
+
+// A table that changes while a job runs ends the run with an error that says so,
+// and the job goes on when it is as before.
+func TestTableAlteredMeanwhile(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		accounts(t, where, first, 300)
+		db := use(t, where, promoted, &account{})
+		time.AfterFunc(300*time.Millisecond, func() { execute(t, where, "ALTER TABLE accounts RENAME COLUMN phone TO telephone") })
+		slow := rotation.Config{Workers: 1, ShardRows: 50, Limits: rotation.Limits{MaxRows: 10, Rate: 100}}
+		report, err := run(t, db, slow)
+		if err == nil || !strings.Contains(err.Error(), "phone") || report.State != rotation.Running || report.Swapped == 0 {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		if _, err := run(t, db, slow); err == nil || !strings.Contains(err.Error(), "the table accounts has no column phone") {
+			t.Fatalf("%v", err)
+		}
+		execute(t, where, "ALTER TABLE accounts RENAME COLUMN telephone TO phone")
+		again, err := run(t, db, rotation.Config{Workers: 1, ShardRows: 50})
+		if err != nil || again.Job != report.Job || !again.Resumed || again.State != rotation.Finished || again.Swapped != 300 {
+			t.Errorf("%v: %+v", err, again)
+		}
+	})
+}
+
+// Connections that drop are opened again, and nothing is done twice.
+func TestConnectionsDrop(t *testing.T) {
+	t.Parallel()
+	where := testdb.Postgres(t)
+	first, _, promoted := rings(t)
+	accounts(t, where, first, 400)
+	const name = "TestConnectionsDrop"
+	named := where
+	if named.DSN += " application_name=" + name; strings.Contains(where.DSN, "?") {
+		named.DSN = where.DSN + "&application_name=" + name
+	}
+	db := use(t, named, promoted, &account{})
+	pool := where.Plain(t)
+	stop, dropped := make(chan struct{}), make(chan int64)
+	go func() {
+		var n int64
+		for {
+			select {
+			case <-stop:
+				dropped <- n
+				return
+			case <-time.After(150 * time.Millisecond):
+				result, err := pool.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name)
+				if err == nil {
+					killed, _ := result.RowsAffected()
+					n += killed
+				}
+			}
+		}
+	}()
+	report, err := run(t, db, rotation.Config{Workers: 2, ShardRows: 100, Lease: time.Second, Limits: rotation.Limits{MaxRows: 20, Rate: 400}})
+	close(stop)
+	if n := <-dropped; n < 5 || err != nil || report.State != rotation.Finished || report.Swapped != 400 {
+		t.Errorf("%d connections dropped: %v: %+v", n, err, report)
+	}
+}
+
+// A disk that is full ends the run, and everything still opens; when there is room
+// the job goes on.
+func TestDiskIsFull(t *testing.T) {
+	t.Parallel()
+	where := testdb.SQLite(t)
+	first, _, promoted := rings(t)
+	accounts(t, where, first, 2000)
+	db := use(t, where, promoted, &account{})
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(1) // the limit is one of the connection
+	var pages int
+	if err := pool.QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages+7)); err != nil { // for the tables of the ledger
+		t.Fatal(err)
+	}
+	// A ciphertext that is a little longer takes pages that are not there.
+	execute(t, where, "CREATE TRIGGER grows AFTER UPDATE ON accounts BEGIN INSERT INTO filler VALUES (hex(zeroblob(2000))); END")
+	execute(t, where, "CREATE TABLE filler (what text)")
+	report, err := run(t, db, rotation.Config{Workers: 1, ShardRows: 500})
+	if err == nil || !strings.Contains(err.Error(), "full") || report.State != rotation.Running {
+		t.Fatalf("%v: %+v", err, report)
+	}
+	var rows []account
+	if err := db.Find(&rows).Error; err != nil || len(rows) != 2000 {
+		t.Fatalf("%d rows: %v", len(rows), err)
+	}
+	if _, err := pool.Exec("PRAGMA max_page_count = 1073741823"); err != nil {
+		t.Fatal(err)
+	}
+	again, err := run(t, db, rotation.Config{Workers: 1, ShardRows: 500})
+	if err != nil || again.Job != report.Job || again.State != rotation.Finished || again.Swapped != 2000 {
+		t.Errorf("%v: %+v", err, again)
+	}
+}
