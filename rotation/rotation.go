@@ -59,6 +59,10 @@ type Config struct {
 	Algorithm      ciphertext.Algorithm
 	Normalizations map[string]func(string) string
 
+	// DryRun has Run count what is to be done and try it, as Plan does, and write
+	// nothing. It is in Report.Plan then.
+	DryRun bool
+
 	// Workers is how many goroutines read, seal and write, each with a connection
 	// of its own while it does. The default is GOMAXPROCS.
 	Workers int
@@ -259,6 +263,8 @@ type Report struct {
 	Resumed bool
 	// Target is the key version that values are sealed under.
 	Target keyring.Version
+	// Plan is what a dry run found, and nil otherwise.
+	Plan *Plan
 	Status
 }
 
@@ -271,6 +277,10 @@ type Report struct {
 // ErrPoisoned, ErrCancelled, ErrWaited, ErrOtherJob, the error of ctx, or that of
 // the database.
 func (r *Rotation) Run(ctx context.Context) (Report, error) {
+	if r.config.DryRun {
+		plan, err := r.Plan(ctx)
+		return Report{Target: r.target, Plan: &plan}, err
+	}
 	ledger, err := ledgerOf(ctx, r.db)
 	if err != nil {
 		return Report{}, err

@@ -74,6 +74,9 @@ RETURNING number, table_number, fence, after_key, upto_key, (SELECT phase FROM g
 }
 
 func (d *Database) failed(what string, err error) error {
+	if d.job == "" {
+		return fmt.Errorf("gormcrypt: %s: %w", what, err)
+	}
 	return fmt.Errorf("gormcrypt: job %s: %s: %w", d.job, what, err)
 }
 
