@@ -33,6 +33,7 @@ var ledgerTables = []string{
 	job text NOT NULL REFERENCES gormcrypt_jobs (id),
 	number bigint NOT NULL,
 	table_number bigint NOT NULL,
+	begins text,
 	upto text,
 	after text,
 	done bigint NOT NULL,
@@ -168,8 +169,8 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 		return id, true, err
 	}
 	type shard struct {
-		table int
-		upTo  any
+		table        int
+		begins, upTo any // the last keys of the shard before, and of this one
 	}
 	var all []shard
 	for i, table := range plan.Tables {
@@ -177,10 +178,13 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 		if err != nil {
 			return "", false, fmt.Errorf("gormcrypt: cutting the table %s into shards: %w", table.Name, err)
 		}
+		var begins any
 		for _, bound := range bounds {
-			all = append(all, shard{i, encodeKey(bound)})
+			upTo := encodeKey(bound)
+			all = append(all, shard{i, begins, upTo})
+			begins = upTo
 		}
-		all = append(all, shard{i, nil})
+		all = append(all, shard{i, begins, nil})
 	}
 	text, err := json.Marshal(plan)
 	if err != nil {
@@ -194,8 +198,8 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 			return err
 		}
 		for i, shard := range all {
-			if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_shards (job, number, table_number, upto, done, owner, lease_until, fence, pass_read, pass_moved) VALUES (?, ?, ?, ?, 0, '', 0, 0, 0, 0)",
-				id, i, shard.table, shard.upTo); err != nil {
+			if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_shards (job, number, table_number, begins, upto, after, done, owner, lease_until, fence, pass_read, pass_moved) VALUES (?, ?, ?, ?, ?, ?, 0, '', 0, 0, 0, 0)",
+				id, i, shard.table, shard.begins, shard.upTo, shard.begins); err != nil {
 				return err
 			}
 		}

@@ -320,7 +320,7 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ?", d.job); err != nil {
 			return err
 		}
-		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after = NULL, done = 0, owner = '', lease_until = 0, pass_read = 0, pass_moved = 0 WHERE job = ?", d.job)
+		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after = begins, done = 0, owner = '', lease_until = 0, pass_read = 0, pass_moved = 0 WHERE job = ?", d.job)
 		return err
 	})
 	if err != nil {
