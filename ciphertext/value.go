@@ -44,7 +44,7 @@ func (v *Value) store(plaintext []byte) error {
 	if err != nil {
 		return err
 	}
-	encoded := append([]byte{byte(k)}, value...)
+	encoded := append(append(make([]byte, 0, 1+len(value)), byte(k)), value...)
 	v.encoded = func() []byte { return encoded }
 	return nil
 }

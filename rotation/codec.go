@@ -164,7 +164,7 @@ func (c cell) reseal(row backfill.Row, old any) (any, error) {
 		return nil, err
 	}
 	var value ciphertext.Value
-	if err := c.Open(&value, stored(old), bound...); err != nil {
+	if err := c.open(&value, old, bound); err != nil {
 		return nil, err
 	}
 	sealed, err := c.Seal(nil, value, bound...)
@@ -195,7 +195,7 @@ func (c cell) term(row backfill.Row) (any, error) {
 			return nil, err
 		}
 		var value ciphertext.Value
-		if err := of.Open(&value, stored(row.Sources[c.from[i]]), bound...); err != nil {
+		if err := of.open(&value, row.Sources[c.from[i]], bound); err != nil {
 			return nil, err
 		}
 		values[i] = value
@@ -206,7 +206,7 @@ func (c cell) term(row backfill.Row) (any, error) {
 func (c cell) check(row backfill.Row, old any) error {
 	if c.index != nil {
 		term, err := c.term(row)
-		if err == nil && term != string(stored(old)) {
+		if err == nil && term != stored(old) {
 			err = errTerm
 		}
 		return err
@@ -216,7 +216,7 @@ func (c cell) check(row backfill.Row, old any) error {
 		return err
 	}
 	var value ciphertext.Value
-	return c.Open(&value, stored(old), bound...)
+	return c.open(&value, old, bound)
 }
 
 // poison says what is wrong with a value.
@@ -283,12 +283,20 @@ func (b boundSource) value(v any) (any, error) {
 	return n, nil
 }
 
-func stored(value any) []byte {
-	switch value := value.(type) {
-	case string:
-		return []byte(value)
-	case []byte:
-		return value
+// open opens a stored value, text or binary.
+func (c column) open(value *ciphertext.Value, old any, bound []ciphertext.Bound) error {
+	if text, ok := old.(string); ok {
+		return c.OpenString(value, text, bound...)
 	}
-	return nil
+	binary, _ := old.([]byte)
+	return c.Open(value, binary, bound...)
+}
+
+// stored returns a stored value as text.
+func stored(value any) string {
+	if binary, ok := value.([]byte); ok {
+		return string(binary)
+	}
+	text, _ := value.(string)
+	return text
 }

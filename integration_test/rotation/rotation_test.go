@@ -79,3 +79,25 @@ func TestProcessesBeginOneJob(t *testing.T) {
 		}
 	})
 }
+
+// No row is gone through twice in a pass, by whatever shards.
+func TestShardsDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		const rows = 100
+		first, _, promoted := rings(t)
+		fill(t, use(t, where, first, models()...), rows)
+		job, err := rotation.New(use(t, where, promoted, models()...), rotation.Config{ShardRows: 7, Workers: 3, Limits: rotation.Limits{Duty: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := job.Run(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := int64(rows * len(models()))
+		if report.Swapped != all || report.Rows != 2*all || report.Superseded > 0 {
+			t.Errorf("of %d rows, %d were swapped, and %d read to rewrite and to verify them: %+v", all, report.Swapped, report.Rows, report.Status)
+		}
+	})
+}

@@ -91,8 +91,8 @@ type Shard struct {
 	Pass   Pass
 	// Fence is the number of times the shard was taken. Every write names it.
 	Fence int64
-	// After is the last key that is done with, nil at the beginning. UpTo is the
-	// last of the shard, nil in the last shard of a table.
+	// After is the last key that is done with, nil at the beginning of a table. UpTo
+	// is the last of the shard, nil in the last shard of a table.
 	After, UpTo Key
 }
 

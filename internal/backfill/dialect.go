@@ -25,6 +25,11 @@ type dialect interface {
 	stale(cell Cell) string
 	// describe completes a table with what the database knows of it.
 	describe(ctx context.Context, pool *sql.DB, t Table) (described, error)
+	// oneWriter reports that the database has one writer at a time, for which the
+	// others wait by asking again and again.
+	oneWriter() bool
+	// reading returns the context to read a batch in.
+	reading(ctx context.Context) context.Context
 	// transient reports whether an error may be gone when the same is tried again,
 	// and smaller whether that is likelier with less.
 	transient(err error) (again, smaller bool)
@@ -32,9 +37,8 @@ type dialect interface {
 
 // described is a table with the statements for it.
 type described interface {
-	// keys returns the columns of the key as they are selected, and key reads them.
+	// keys returns the columns of the key as they are selected.
 	keys() []string
-	decodeKey(values []any) Key
 	// bound returns a placeholder for column i of a key.
 	bound(i int) string
 	// swap swaps values in a transaction, and returns the number of rows.

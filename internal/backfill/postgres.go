@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -29,6 +28,10 @@ func (postgres) stale(cell Cell) string {
 	}
 	return fmt.Sprintf("substr(%s, 1, %d) <> %s", quote(cell.Column), len(cell.Prefix), prefix)
 }
+
+func (postgres) oneWriter() bool { return false }
+
+func (postgres) reading(ctx context.Context) context.Context { return ctx }
 
 // transient looks at the class of the error, of whichever driver.
 func (postgres) transient(err error) (again, smaller bool) {
@@ -93,8 +96,6 @@ func (t *postgresTable) keys() []string {
 	}
 	return columns
 }
-
-func (t *postgresTable) decodeKey(values []any) Key { return slices.Clone(values) }
 
 func (t *postgresTable) bound(i int) string { return "?::text::" + t.keyTypes[i] }
 

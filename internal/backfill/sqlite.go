@@ -26,6 +26,12 @@ func (sqlite) stale(cell Cell) string {
 	return fmt.Sprintf("substr(%s, 1, %d) <> %s", quote(cell.Column), len(cell.Prefix), prefix)
 }
 
+func (sqlite) oneWriter() bool { return true }
+
+// reading: a driver may start a goroutine for each row that could be cancelled,
+// which takes longer than to read it. A batch is read in milliseconds.
+func (sqlite) reading(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
 // transient: SQLITE_BUSY and SQLITE_LOCKED, by their messages, which all drivers
 // for Go have from SQLite itself.
 func (sqlite) transient(err error) (again, smaller bool) {
@@ -88,8 +94,6 @@ func (t *sqliteTable) keys() []string {
 	}
 	return columns
 }
-
-func (t *sqliteTable) decodeKey(values []any) Key { return append(Key(nil), values...) }
 
 func (t *sqliteTable) bound(int) string { return "?" }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type Database struct {
 	plan   Plan
 	tables []described
 	lease  time.Duration
+	// turn is held to write a batch, if the database has one writer at a time.
+	turn sync.Mutex
 }
 
 // maxPasses is how often a job goes through its tables while there is something
@@ -109,7 +112,7 @@ func (d *Database) Read(ctx context.Context, shard Shard, limit int) ([]Row, Key
 	var all []Row
 	var last Key
 	n := 0
-	err := d.query(ctx, query, append(args, limit), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
+	err := d.query(d.reading(ctx), query, append(args, limit), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
 		n++
 		row := d.row(shard.Table, values)
 		last = row.Key
@@ -132,12 +135,9 @@ func (d *Database) Read(ctx context.Context, shard Shard, limit int) ([]Row, Key
 // row takes what was selected apart.
 func (d *Database) row(table int, values []any) Row {
 	t := d.plan.Tables[table]
-	keys, cells := values[:len(t.Key)], values[len(t.Key):]
-	return Row{
-		Key:     d.tables[table].decodeKey(keys),
-		Old:     append([]any(nil), cells[:len(t.Cells)]...),
-		Sources: append([]any(nil), cells[len(t.Cells):]...),
-	}
+	own := slices.Clone(values)
+	cells, sources := len(t.Key), len(t.Key)+len(t.Cells)
+	return Row{Key: own[:cells:cells], Old: own[cells:sources:sources], Sources: own[sources:]}
 }
 
 // query sends a SELECT and has see look at each row, whose values are its own
@@ -166,6 +166,10 @@ func (l *Ledger) query(ctx context.Context, query string, args []any, columns in
 // Write implements Store.
 func (d *Database) Write(ctx context.Context, shard Shard, checkpoint Checkpoint) (int, error) {
 	table := d.plan.Tables[shard.Table]
+	if d.oneWriter() {
+		d.turn.Lock()
+		defer d.turn.Unlock()
+	}
 	var swapped int64
 	err := d.in(ctx, func(tx *sql.Tx) error {
 		var err error
@@ -416,7 +420,7 @@ func (l *Ledger) Bounds(ctx context.Context, table Table, rows int) ([]Key, erro
 	query := fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS n FROM %s AS t) AS numbered WHERE n %% %d = 0 ORDER BY n",
 		names, named, table.order(), quoteTable(table.Name), max(rows, 1))
 	err = l.query(ctx, query, nil, len(table.Key), func(values []any) error {
-		bounds = append(bounds, described.decodeKey(values))
+		bounds = append(bounds, slices.Clone(values))
 		return nil
 	})
 	return bounds, err

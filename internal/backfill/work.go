@@ -22,11 +22,18 @@ type Runner struct {
 // pass. With the waits between them that is about a minute.
 const maxAttempts = 10
 
+// minIdle and maxIdle are how long a worker waits before it looks again whether
+// there is something to do.
+const (
+	minIdle = 10 * time.Millisecond
+	maxIdle = 500 * time.Millisecond
+)
+
 // Run goes through shards until the job is over. When it returns, the worker holds
 // no shard, unless the database cannot be reached; then its lease runs out.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.release(context.WithoutCancel(ctx))
-	for attempt := 0; ; {
+	for attempt, idle := 0, minIdle; ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -62,9 +69,13 @@ func (r *Runner) Run(ctx context.Context) error {
 		case Over:
 			return nil
 		case Idle:
-			if err := sleep(ctx, min(r.Lease/10, 500*time.Millisecond)); err != nil {
+			// At the end of a pass the others take a moment, or as long as a lease.
+			if err := sleep(ctx, idle); err != nil {
 				return err
 			}
+			idle = min(2*idle, r.Lease/10, maxIdle)
+		default:
+			idle = minIdle
 		}
 	}
 }

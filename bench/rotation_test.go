@@ -1,0 +1,324 @@
+package bench
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormcrypt/gormcrypt"
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
+	"github.com/gormcrypt/gormcrypt/keyring"
+	"github.com/gormcrypt/gormcrypt/rotation"
+)
+
+var (
+	rotatedRows = flag.Int("rotation.rows", 100_000, "rows of the tables of BenchmarkRotation")
+	savedRows   = flag.Int("rotation.saved", 3000, "rows that BenchmarkRotation saves one by one")
+	memoryRows  = flag.Int("rotation.memory", 300_000, "rows of the large table of BenchmarkRotationMemory, 1,000,000 for the full size")
+	fewMemory   = flag.Int("rotation.memory-few", 100_000, "rows of its small table")
+)
+
+// rotated has two encrypted columns.
+type rotated struct {
+	ID    int64
+	Name  string
+	Email string `gorm:"serializer:encrypted"`
+	Note  string `gorm:"serializer:encrypted"`
+}
+
+// rotatedTable is a table of rotated, of which copies are made.
+type rotatedTable struct {
+	open            func(testing.TB) testdb.Database
+	source          testdb.Database
+	first, promoted *keyring.Keyring
+	size            int
+}
+
+// newRotated fills a table, past GORM, under the first of two key versions.
+func newRotated(b *testing.B, open func(testing.TB) testdb.Database, size int) rotatedTable {
+	b.Helper()
+	t := rotatedTable{open: open, source: open(b), size: size}
+	var version keyring.Version
+	var err error
+	if t.first, err = keyring.Generate(); err == nil {
+		t.promoted, version, err = t.first.Add(keyring.DataKeys)
+	}
+	if err == nil {
+		t.promoted, err = t.promoted.Promote(version)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	db := t.use(b, t.source.Open(b, nil), t.first)
+	if err := db.AutoMigrate(&rotated{}); err != nil {
+		b.Fatal(err)
+	}
+	cipher, err := ciphertext.New(t.first, ciphertext.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var columns [2]*ciphertext.Column
+	for i, name := range []string{"email", "note"} {
+		if columns[i], err = cipher.Column(ciphertext.ColumnConfig{Table: "rotateds", Column: name}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	tx, err := t.source.Plain(b).Begin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tx.Rollback()
+	note := strings.Repeat("n", secretLen)
+	for from := 0; from < size; from += batchSize {
+		var values []any
+		n := min(batchSize, size-from)
+		for i := range n {
+			values = append(values, from+i+1, "name")
+			for j, text := range []string{emailOf(from + i), note} {
+				sealed, err := columns[j].Seal(nil, text)
+				if err != nil {
+					b.Fatal(err)
+				}
+				values = append(values, string(sealed))
+			}
+		}
+		if _, err := tx.Exec("INSERT INTO rotateds (id, name, email, note) VALUES "+placeholders(n, 4), values...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		b.Fatal(err)
+	}
+	return t
+}
+
+func (rotatedTable) use(b *testing.B, db *gorm.DB, keys *keyring.Keyring) *gorm.DB {
+	b.Helper()
+	if err := db.Use(gormcrypt.New(gormcrypt.Config{Keys: keys, Models: []any{&rotated{}}})); err != nil {
+		b.Fatal(err)
+	}
+	return db
+}
+
+// copy returns a database with a copy of the table, or of its first rows.
+func (t rotatedTable) copy(b *testing.B, rows int) testdb.Database {
+	b.Helper()
+	database := t.open(b)
+	if err := t.use(b, database.Open(b, nil), t.first).AutoMigrate(&rotated{}); err != nil {
+		b.Fatal(err)
+	}
+	pool := database.Plain(b)
+	pool.SetMaxOpenConns(1)
+	defer pool.Close()
+	from, after := "source.", []string{"DETACH source", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"}
+	if t.source.Name == "postgres" {
+		var schema string
+		if err := t.source.Plain(b).QueryRow("SELECT current_schema()").Scan(&schema); err != nil {
+			b.Fatal(err)
+		}
+		from, after = schema+".", []string{"VACUUM ANALYZE rotateds", "CHECKPOINT"}
+	} else if _, err := pool.Exec("ATTACH ? AS source", t.source.Path); err != nil {
+		b.Fatal(err)
+	}
+	for _, statement := range append([]string{fmt.Sprintf("INSERT INTO rotateds SELECT * FROM %srotateds ORDER BY id LIMIT %d", from, rows)}, after...) {
+		if _, err := pool.Exec(statement); err != nil {
+			b.Fatal(statement, err)
+		}
+	}
+	return database
+}
+
+// rotate runs a rotation over a table and returns how long it took, and how long
+// until the last row was written.
+func (t rotatedTable) rotate(b *testing.B, r *recorder, config rotation.Config) (all, rewriting time.Duration) {
+	b.Helper()
+	pool := r.pool(b)
+	defer pool.Close()
+	job, err := rotation.New(t.use(b, r.OpenPool(b, pool, nil), t.promoted), config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	report, err := job.Run(context.Background())
+	all = time.Since(start)
+	if err != nil || report.Swapped != int64(t.size) {
+		b.Fatalf("%+v: %v", report, err)
+	}
+	return all, r.lastWrite.Sub(start)
+}
+
+// BenchmarkRotation measures how fast rows are rotated that have two encrypted
+// columns, by a run at full duty and otherwise by defaults, in turns with the two
+// sides below, on equal tables. The rate is that of the run until it returns:
+// beside rewriting all rows it counts what is stale, and opens all of them once
+// more to verify them.
+//
+// x-floor is its share of the rate of the floor: the same reads and updates, with
+// values made beforehand, by as many connections. The floor is recorded from
+// another run of the rotation. It has no counting, no verifying, no ledger and no
+// cryptography, so it only has what rewriting needs; x-floor-rewriting is the rate
+// of that phase against the same.
+//
+// x-save is how many times faster it is than FindInBatches with Save, which is
+// measured on -rotation.saved rows, and takes the same for each of more.
+func BenchmarkRotation(b *testing.B) {
+	b.Run("SQLite", func(b *testing.B) { benchmarkRotation(b, testdb.SQLite) })
+	b.Run("PostgreSQL", func(b *testing.B) { benchmarkRotation(b, testdb.Postgres) })
+}
+
+func benchmarkRotation(b *testing.B, open func(testing.TB) testdb.Database) {
+	table := newRotated(b, open, *rotatedRows)
+	config := rotation.Config{Limits: rotation.Limits{Duty: 1}}
+	var rates [rotationSides][]float64
+	ratios := map[string][]float64{}
+	for round := 0; b.Loop(); round++ {
+		var took [rotationSides]time.Duration
+		for turn := range 3 {
+			switch (turn + round) % 3 {
+			case rotating:
+				took[rotating], took[rewriting] = table.rotate(b, &recorder{Database: table.copy(b, table.size)}, config)
+			case replaying:
+				took[replaying] = table.replay(b, config)
+			case saving:
+				rows := min(*savedRows, table.size)
+				took[saving] = table.save(b, rows) * time.Duration(table.size) / time.Duration(rows)
+			}
+			runtime.GC()
+		}
+		for side, t := range took {
+			rates[side] = append(rates[side], float64(table.size)/t.Seconds())
+		}
+		for name, pair := range map[string][2]int{"x-floor": {rotating, replaying}, "x-floor-rewriting": {rewriting, replaying}, "x-save": {rotating, saving}} {
+			ratios[name] = append(ratios[name], float64(took[pair[1]])/float64(took[pair[0]]))
+		}
+	}
+	for name, all := range ratios {
+		b.ReportMetric(middle(all), name)
+	}
+	for side, name := range []string{"rows/s", "rows/s-floor", "rows/s-save", "rows/s-rewriting"} {
+		b.ReportMetric(middle(rates[side]), name)
+	}
+	b.ReportMetric(0, "ns/op") // a round of all sides, which says nothing
+}
+
+// The sides of the comparison, and a phase of the first.
+const (
+	rotating = iota
+	replaying
+	saving
+	rewriting
+	rotationSides
+)
+
+func middle(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// replay returns how long the floor takes.
+func (t rotatedTable) replay(b *testing.B, config rotation.Config) time.Duration {
+	b.Helper()
+	r := &recorder{Database: t.copy(b, t.size), keep: true}
+	t.rotate(b, r, config)
+	target := t.copy(b, t.size).Plain(b)
+	defer target.Close()
+	connections := runtime.GOMAXPROCS(0)
+	target.SetMaxIdleConns(connections)
+	runtime.GC()
+	start := time.Now()
+	changed, err := replay(context.Background(), target, r.written(), connections)
+	took := time.Since(start)
+	if err != nil || changed != int64(t.size) {
+		b.Fatalf("the floor has changed %d rows: %v", changed, err)
+	}
+	return took
+}
+
+// save returns how long it takes to rotate rows by GORM alone.
+func (t rotatedTable) save(b *testing.B, rows int) time.Duration {
+	b.Helper()
+	db := t.use(b, t.copy(b, rows).Open(b, nil), t.promoted)
+	var found []rotated
+	start := time.Now()
+	err := db.FindInBatches(&found, 1000, func(tx *gorm.DB, _ int) error {
+		for i := range found {
+			if err := db.Save(&found[i]).Error; err != nil {
+				return err
+			}
+		}
+		return nil
+	}).Error
+	if err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// BenchmarkRotationMemory measures the most that the heap has while tables of two
+// sizes are rotated. The metric x-rows is the ratio of the two.
+func BenchmarkRotationMemory(b *testing.B) {
+	b.Run("SQLite", func(b *testing.B) { benchmarkRotationMemory(b, testdb.SQLite) })
+	b.Run("PostgreSQL", func(b *testing.B) { benchmarkRotationMemory(b, testdb.Postgres) })
+}
+
+func benchmarkRotationMemory(b *testing.B, open func(testing.TB) testdb.Database) {
+	var ratios []float64
+	peaks := map[int][]float64{}
+	sizes := []int{*fewMemory, *memoryRows}
+	tables := map[int]rotatedTable{}
+	for _, size := range sizes {
+		tables[size] = newRotated(b, open, size)
+	}
+	for b.Loop() {
+		var of []float64
+		for _, size := range sizes {
+			r := &recorder{Database: tables[size].copy(b, size)}
+			runtime.GC()
+			peak := watchHeap()
+			tables[size].rotate(b, r, rotation.Config{Limits: rotation.Limits{Duty: 1}})
+			of = append(of, float64(peak()))
+			peaks[size] = append(peaks[size], of[len(of)-1])
+		}
+		ratios = append(ratios, of[1]/of[0])
+	}
+	b.ReportMetric(middle(ratios), "x-rows")
+	b.ReportMetric(middle(peaks[sizes[0]])/(1<<20), "MiB-few")
+	b.ReportMetric(middle(peaks[sizes[1]])/(1<<20), "MiB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// watchHeap begins to watch the heap. What it returns ends that, and returns the
+// most that objects took, dead ones among them.
+func watchHeap() (peak func() uint64) {
+	var most uint64
+	done, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				metrics.Read(sample)
+				most = max(most, sample[0].Value.Uint64())
+			}
+		}
+	}()
+	return func() uint64 {
+		close(done)
+		<-watched
+		return most
+	}
+}
