@@ -76,8 +76,11 @@ func (d *Database) failed(what string, err error) error {
 	return fmt.Errorf("gormcrypt: job %s: %s: %w", d.job, what, err)
 }
 
+// errFull ends a read that has no more room.
+var errFull = errors.New("there is no more room")
+
 // Read implements Store.
-func (d *Database) Read(ctx context.Context, shard Shard, limit int) ([]Row, Key, int, error) {
+func (d *Database) Read(ctx context.Context, shard Shard, room Room) (Part, error) {
 	table, described := d.plan.Tables[shard.Table], d.tables[shard.Table]
 	columns := described.keys()
 	for _, cell := range table.Cells {
@@ -102,27 +105,59 @@ func (d *Database) Read(ctx context.Context, shard Shard, limit int) ([]Row, Key
 		args = append(args, shard.UpTo...)
 	}
 	query += " ORDER BY " + table.order() + " LIMIT ?"
-	var all []Row
-	var last Key
-	n := 0
-	err := d.query(ctx, query, append(args, limit), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
-		n++
+	// What is left of a result when it is closed is sent for nothing, and may be
+	// wide. So the statement is cancelled, at the price of its connection.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var part Part
+	err := d.query(ctx, query, append(args, room.Rows), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
 		row := d.row(shard.Table, values)
-		last = row.Key
 		for _, part := range row.Key {
 			if part == nil {
 				return errors.New("a row has a primary key that is NULL, so it cannot be found again; give it one")
 			}
 		}
-		if row.IsStale() {
-			all = append(all, row)
+		bytes := row.size()
+		if part.Count > 0 && part.Bytes+bytes > room.Bytes {
+			cancel()
+			return errFull
+		}
+		part.Last = row.Key
+		part.Count++
+		part.Bytes += bytes
+		if !row.IsStale() {
+			return nil
+		}
+		part.Rows = append(part.Rows, row)
+		if shard.Pass.Phase == Rewriting && len(part.Rows) == room.Stale {
+			return errFull
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, nil, 0, d.failed("reading "+table.Name, err)
+	switch {
+	case errors.Is(err, errFull):
+		return part, nil
+	case err != nil:
+		return Part{}, d.failed("reading "+table.Name, err)
 	}
-	return all, last, n, nil
+	part.End = part.Count < room.Rows
+	return part, nil
+}
+
+// size returns the number of bytes of what was read of a row.
+func (r Row) size() int64 {
+	var n int64
+	for _, values := range [][]any{r.Old, r.Sources} {
+		for _, value := range values {
+			switch value := value.(type) {
+			case string:
+				n += int64(len(value))
+			case []byte:
+				n += int64(len(value))
+			}
+		}
+	}
+	return n
 }
 
 // row takes what was selected apart.
