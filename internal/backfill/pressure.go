@@ -46,14 +46,6 @@ func (p *Pressure) SetLimits(limits Limits) {
 	defer p.mu.Unlock()
 	p.pay()
 	p.limits = limits.withDefaults()
-	p.cap()
-}
-
-// cap holds the sizes down to MaxRows, so that they grow from there when it is
-// raised.
-func (p *Pressure) cap() {
-	most := float64(p.limits.MaxRows)
-	p.read.size, p.write.size = min(p.read.size, most), min(p.write.size, most)
 }
 
 // Room implements Pace. It expects as much to write as the last reads had, and as
@@ -95,7 +87,9 @@ func (p *Pressure) DidRead(part Part, toWrite int, took time.Duration) {
 		p.shares = p.shares[1:]
 	}
 	p.read.took(part.Count, took, p.limits.Target)
-	p.cap()
+	// When MaxRows is raised, batches grow from there.
+	most := float64(p.limits.MaxRows)
+	p.read.size, p.write.size = min(p.read.size, most), min(p.write.size, most)
 }
 
 // DidWrite says how long rows took to be written.
@@ -103,7 +97,6 @@ func (p *Pressure) DidWrite(rows int, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.write.took(rows, took, p.limits.Target)
-	p.cap()
 }
 
 // Failed says that a batch failed in a way that a smaller one may not: to be

@@ -97,6 +97,21 @@ func TestOneSlowBatchChangesNothing(t *testing.T) {
 	}
 }
 
+// The last batch of a shard may be short. What its rows take says nothing.
+func TestShortBatchesChangeNothing(t *testing.T) {
+	p := newPressure(backfill.Limits{})
+	w := world{read: 20 * time.Microsecond, write: 50 * time.Microsecond, fixed: 5 * time.Millisecond, stale: 1}
+	w.after(p, 20)
+	before := p.Room()
+	for range 10 {
+		p.DidRead(backfill.Part{Count: 1}, 1, w.fixed)
+		p.DidWrite(1, w.fixed)
+	}
+	if after := p.Room(); after != before {
+		t.Errorf("%+v became %+v", before, after)
+	}
+}
+
 func TestAVerySlowBatchShrinksTheNextAtOnce(t *testing.T) {
 	p := newPressure(backfill.Limits{})
 	(world{write: 100 * time.Microsecond, stale: 1}).after(p, 20)
@@ -168,7 +183,7 @@ func TestCaps(t *testing.T) {
 				t.Fatalf("%+v: %d rows, %d written", limits, rows, written)
 			}
 		}
-		if rows, _ := fast.batch(p); rows != want {
+		if rows := p.Room().Rows; rows != want {
 			t.Errorf("%+v: %d rows, want %d", limits, rows, want)
 		}
 	}
@@ -292,6 +307,20 @@ func TestLimitsChangeDuringAWait(t *testing.T) {
 			if took := time.Since(began); took < 10*time.Second || took > 10*time.Second+500*time.Millisecond {
 				t.Errorf("%+v: it took %s, want 10 s", slow, took)
 			}
+		}
+	})
+}
+
+// Rows that were written before there was a rate do not count.
+func TestARateIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPressure(backfill.Limits{})
+		for range 2 {
+			began := time.Now()
+			if err := p.Wait(t.Context(), backfill.Turn{Rows: 5000}, alive); err != nil || time.Since(began) > 0 {
+				t.Errorf("after %s: %v", time.Since(began), err)
+			}
+			p.SetLimits(backfill.Limits{Rate: 1})
 		}
 	})
 }
@@ -479,10 +508,12 @@ func timeout(t *testing.T, d time.Duration) context.Context {
 func waits() map[string]*backfill.Pressure {
 	rate := newPressure(backfill.Limits{Rate: 0.001})
 	_ = rate.Wait(context.Background(), backfill.Turn{Rows: 100}, alive)
+	throttled := newPressure(backfill.Limits{}, until(time.Hour, "it is noon", nil))
+	throttled.Ask(context.Background())
 	return map[string]*backfill.Pressure{
 		"rate":     rate,
 		"duty":     newPressure(backfill.Limits{Duty: 1e-6}),
-		"throttle": newPressure(backfill.Limits{}, until(time.Hour, "it is noon", nil)),
+		"throttle": throttled,
 	}
 }
 

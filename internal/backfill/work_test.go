@@ -3,6 +3,7 @@ package backfill_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,8 @@ type oneShard struct {
 	after   int64
 	over    bool
 	batches []int // rows of each write that was tried
-	alive   []time.Time
+	renewed int
+	alive   []time.Time // when it was claimed, written, or renewed
 }
 
 func (s *oneShard) Claim(context.Context, string) (backfill.Shard, bool, error) {
@@ -60,6 +62,7 @@ func (s *oneShard) Write(_ context.Context, _ backfill.Shard, c backfill.Checkpo
 }
 
 func (s *oneShard) Renew(context.Context, backfill.Shard) error {
+	s.renewed++
 	s.alive = append(s.alive, time.Now())
 	return nil
 }
@@ -99,13 +102,15 @@ func (s *oneShard) run(ctx context.Context, pressure *backfill.Pressure, lease t
 func TestABatchThatTimesOutIsSplit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, most := range []int{1, 3, 40} {
-			s := &oneShard{rows: 1000, took: time.Millisecond, failing: func(rows int) error {
+			p := newPressure(backfill.Limits{})
+			(world{write: time.Nanosecond, stale: 1}).after(p, 20)
+			s := &oneShard{rows: 6000, took: time.Microsecond, failing: func(rows int) error {
 				if rows > most {
 					return errTimeout
 				}
 				return nil
 			}}
-			if err := s.run(t.Context(), newPressure(backfill.Limits{}), 30*time.Second); err != nil || s.after != 1000 {
+			if err := s.run(t.Context(), p, 30*time.Second); err != nil || s.after != 6000 || s.batches[0] != 5000 {
 				t.Errorf("%d rows at most: it came to row %d: %v", most, s.after, err)
 			}
 		}
@@ -165,8 +170,8 @@ func TestTheLeaseIsRenewedDuringWaits(t *testing.T) {
 					t.Errorf("%s: a lease of a second was not renewed for %s", name, gap)
 				}
 			}
-			if renewed := len(s.alive); renewed < 10*60 || renewed > 10*60*4 {
-				t.Errorf("%s: it was renewed %d times in ten minutes", name, renewed)
+			if s.renewed < 10*60 || s.renewed > 10*60*2 {
+				t.Errorf("%s: it was renewed %d times in ten minutes", name, s.renewed)
 			}
 		}
 	})
@@ -189,13 +194,16 @@ func TestTooLongAWaitEndsTheRun(t *testing.T) {
 func TestDutyOfARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for duty, want := range map[float64]time.Duration{1: 10 * time.Second, 0.5: 20 * time.Second, 0.1: 100 * time.Second} {
-			s := &oneShard{rows: 10_000, took: time.Millisecond}
+			s := &oneShard{rows: 100_000, took: 100 * time.Microsecond} // of which 1,000 take the target
 			began := time.Now()
 			if err := s.run(t.Context(), newPressure(backfill.Limits{Duty: duty}), 30*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(began); took < want*98/100 || took > want {
 				t.Errorf("with a duty of %v, ten seconds of work took %s, want %s", duty, took, want)
+			}
+			if n := slices.Max(s.batches); n < 990 || n > 1000 || s.renewed > 0 {
+				t.Errorf("batches of up to %d rows, want 1,000, and %d renewals, want none", n, s.renewed)
 			}
 		}
 	})
