@@ -281,7 +281,7 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, t backfill.Table) ([]backfill.Key, error) {
+	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, t backfill.Table) ([]backfill.Key, int64, error) {
 		return ledger.Bounds(ctx, t, r.config.ShardRows)
 	})
 	if err != nil {

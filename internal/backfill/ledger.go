@@ -25,6 +25,7 @@ var ledgerTables = []string{
 	phase text NOT NULL,
 	pass bigint NOT NULL,
 	limits text NOT NULL,
+	total bigint NOT NULL,
 	reason text NOT NULL,
 	settling_until bigint NOT NULL,
 	created_at bigint NOT NULL,
@@ -84,6 +85,8 @@ type Job struct {
 	// Reason is why a job waits or ended, empty if there is nothing to say.
 	Reason string
 	Limits string
+	// Total is the number of rows of all tables when the job began.
+	Total int64
 	// CreatedAt and UpdatedAt are by the clock of the database.
 	CreatedAt, UpdatedAt time.Time
 	// Shards and Done are the numbers of all shards and those done in this pass,
@@ -161,9 +164,9 @@ type execer interface {
 }
 
 // Begin returns the job that goes on with a plan: the unfinished one in the
-// ledger, or a new one. It returns an error if an unfinished job with another
+// ledger, or a new one, whose tables shards cuts and counts. It returns an error if an unfinished job with another
 // plan is about one of the tables.
-func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, t Table) ([]Key, error)) (id string, resumed bool, err error) {
+func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, t Table) (bounds []Key, rows int64, err error)) (id string, resumed bool, err error) {
 	if id, err = l.unfinished(ctx, plan, hash); err != nil || id != "" {
 		return id, true, err
 	}
@@ -172,11 +175,13 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 		upTo  any
 	}
 	var all []shard
+	var total int64
 	for i, table := range plan.Tables {
-		bounds, err := shards(ctx, table)
+		bounds, rows, err := shards(ctx, table)
 		if err != nil {
 			return "", false, fmt.Errorf("gormcrypt: cutting the table %s into shards: %w", table.Name, err)
 		}
+		total += rows
 		for _, bound := range bounds {
 			all = append(all, shard{i, encodeKey(bound)})
 		}
@@ -189,8 +194,8 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 	id = strings.ToLower(rand.Text())
 	err = l.in(ctx, func(tx *sql.Tx) error {
 		// Whoever else begins now waits here, or fails, and looks again.
-		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, '', 0, "+l.now()+", "+l.now()+")",
-			id, hash, string(text), Running, string(Rewriting), limits); err != nil {
+		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, total, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, ?, '', 0, "+l.now()+", "+l.now()+")",
+			id, hash, string(text), Running, string(Rewriting), limits, total); err != nil {
 			return err
 		}
 		for i, shard := range all {
@@ -283,7 +288,7 @@ func (l *Ledger) Job(ctx context.Context, id string) (Job, error) {
 func (l *Ledger) Jobs(ctx context.Context) ([]Job, error) { return l.jobs(ctx, "") }
 
 func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, error) {
-	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan, state, phase, pass, reason, limits, created_at, updated_at, (SELECT count(*) FROM gormcrypt_quarantine AS q WHERE q.job = gormcrypt_jobs.id) FROM gormcrypt_jobs"+where+" ORDER BY created_at DESC, id DESC"), args...)
+	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan, state, phase, pass, reason, limits, total, created_at, updated_at, (SELECT count(*) FROM gormcrypt_quarantine AS q WHERE q.job = gormcrypt_jobs.id) FROM gormcrypt_jobs"+where+" ORDER BY created_at DESC, id DESC"), args...)
 	if err != nil {
 		return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 	}
@@ -293,7 +298,7 @@ func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, er
 		var job Job
 		var text string
 		var created, updated int64
-		if err := rows.Scan(&job.ID, &job.Hash, &text, &job.State, &job.Pass.Phase, &job.Pass.Number, &job.Reason, &job.Limits, &created, &updated, &job.Quarantined); err != nil {
+		if err := rows.Scan(&job.ID, &job.Hash, &text, &job.State, &job.Pass.Phase, &job.Pass.Number, &job.Reason, &job.Limits, &job.Total, &created, &updated, &job.Quarantined); err != nil {
 			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 		}
 		var plan Plan
@@ -348,8 +353,12 @@ func (l *Ledger) SetLimits(ctx context.Context, id, limits string) error {
 		if err == nil {
 			return fmt.Errorf("gormcrypt: job %s is over", id)
 		}
+		return err
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("gormcrypt: writing to the ledger: %w", err)
+	}
+	return nil
 }
 
 // QuarantinedRow is a row that could not be sealed anew.

@@ -406,20 +406,22 @@ func (d *Database) Stale(ctx context.Context) (int64, error) {
 }
 
 // Bounds returns the last keys of all shards of a table but the last, of about so
-// many rows each, by one scan of its primary key.
-func (l *Ledger) Bounds(ctx context.Context, table Table, rows int) ([]Key, error) {
+// many rows each, and the number of all rows, by one scan of its primary key.
+func (l *Ledger) Bounds(ctx context.Context, table Table, rows int) (bounds []Key, total int64, err error) {
 	described, err := l.describe(ctx, l.pool, table)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var bounds []Key
 	names := list(described.keys(), func(i int, _ string) string { return fmt.Sprintf("k%d", i) })
 	named := list(described.keys(), func(i int, column string) string { return fmt.Sprintf("%s AS k%d", column, i) })
-	query := fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS n FROM %s AS t) AS numbered WHERE n %% %d = 0 ORDER BY n",
-		names, named, table.order(), quoteTable(table.Name), max(rows, 1))
-	err = l.query(ctx, query, nil, len(table.Key), func(values []any) error {
-		bounds = append(bounds, described.decodeKey(values))
+	query := fmt.Sprintf(`SELECT n, %s FROM (SELECT %s, row_number() OVER w AS n, lead(1) OVER w AS next FROM %s AS t WINDOW w AS (ORDER BY %s)) AS numbered
+WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, quoteTable(table.Name), table.order(), max(rows, 1))
+	err = l.query(ctx, query, nil, 1+len(table.Key), func(values []any) error {
+		total = values[0].(int64)
+		if total%int64(max(rows, 1)) == 0 {
+			bounds = append(bounds, described.decodeKey(values[1:]))
+		}
 		return nil
 	})
-	return bounds, err
+	return bounds, total, err
 }
