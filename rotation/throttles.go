@@ -63,9 +63,10 @@ type replica struct {
 }
 
 // replicas selects those that replay: not a base backup, and not one that begins.
-// The lag is NULL for one that has nothing to replay, and until it was measured.
+// The lag is NULL until it was measured, and after a while without anything to
+// replay. In that while it is the last one, of a replica that is not behind.
 const replicas = `SELECT state IS NULL, coalesce(nullif(application_name, ''), client_addr::text, 'unnamed'),
-	coalesce(extract(epoch FROM replay_lag)::float8, 0), replay_lag IS NULL AND state = 'catchup', quote_ident(current_user)
+	coalesce(CASE WHEN replay_lsn < pg_current_wal_flush_lsn() THEN extract(epoch FROM replay_lag)::float8 END, 0), coalesce(replay_lag IS NULL AND state = 'catchup', false), quote_ident(current_user)
 FROM pg_stat_replication WHERE state IS NULL OR state IN ('streaming', 'catchup')
 ORDER BY 1 DESC, 3 DESC, 4 DESC LIMIT 1`
 
