@@ -35,8 +35,12 @@ type ColumnPlan struct {
 	Stale int64
 }
 
-// tried is how many rows of a table a plan seals anew for a try.
-const tried = 1000
+// tried is how many rows of a table a plan seals anew for a try, at most of
+// triedBytes.
+const (
+	tried      = 1000
+	triedBytes = 8 << 20
+)
 
 // Plan counts what is to be done, by one scan of each table, and seals the first
 // thousand rows of each anew without writing them. It changes nothing, and does
@@ -61,11 +65,11 @@ func (r *Rotation) Plan(ctx context.Context) (Plan, error) {
 		for j, cell := range codec.cells {
 			one.Columns = append(one.Columns, ColumnPlan{cell.name, stale[j]})
 		}
-		some, _, _, err := tables.Read(ctx, backfill.Shard{Table: i, Pass: backfill.Pass{Phase: backfill.Rewriting}}, tried)
+		some, err := tables.Read(ctx, backfill.Shard{Table: i, Pass: backfill.Pass{Phase: backfill.Rewriting}}, backfill.Room{Rows: tried, Stale: tried, Bytes: triedBytes})
 		if err != nil {
 			return Plan{}, err
 		}
-		for _, row := range some {
+		for _, row := range some.Rows {
 			_, poison, err := codec.Reseal(row)
 			if err != nil {
 				return Plan{}, err

@@ -1,40 +1,48 @@
 package rotation
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Progress is how far a job is, for a progress bar or a log.
 type Progress struct {
 	Status
-	// Share is how much of this pass is done, from 0 to 1.
-	Share float64
+	// Share is how much of this pass is done, from 0 to 1, and RowsLeft the rest in
+	// rows, by the number of rows when the job began. There may be a pass after it.
+	Share    float64
+	RowsLeft int64
 	// Rate is how many rows a second were gone through of late, in all processes.
 	Rate float64
 	// Left is the time that this pass still takes at that rate. It is zero as long
 	// as that means nothing: in the first hundredth, and while the job waits.
 	Left time.Duration
-	// Waits is why the job waits, empty if it does not.
+	// Waits is why the job waits in this process, empty if it does not.
 	Waits string
 }
 
 // meter measures the rate of a job.
 type meter struct {
-	pass  int
-	began time.Time
-	rows  int64
-	rate  float64
-	at    time.Time
+	pass int
+	rows int64
+	rate float64
+	at   time.Time
 }
 
 // smoothing is how much of a rate is that of the last second.
 const smoothing = 0.2
 
+// longest is the most that is said to be left: when nothing happens for minutes,
+// the rate nears zero.
+const longest = 365 * 24 * time.Hour
+
 func (m *meter) progress(s Status, waits string, now time.Time) Progress {
-	p := Progress{Status: s, Waits: waits}
-	if s.Shards > 0 {
-		p.Share = float64(s.ShardsDone) / float64(s.Shards)
+	p := Progress{Status: s, Waits: waits, Share: 1}
+	if left := s.Total - s.RowsOfPass; left > 0 && s.State != Finished && s.State != Quarantined {
+		p.RowsLeft, p.Share = left, float64(s.RowsOfPass)/float64(s.Total)
 	}
 	if m.pass != s.Pass || m.at.IsZero() {
-		*m = meter{pass: s.Pass, began: now, rows: s.RowsOfPass, at: now}
+		*m = meter{pass: s.Pass, rows: s.RowsOfPass, at: now}
 		return p
 	}
 	if seconds := now.Sub(m.at).Seconds(); seconds > 0 {
@@ -42,20 +50,19 @@ func (m *meter) progress(s Status, waits string, now time.Time) Progress {
 		if m.rate == 0 {
 			m.rate = rate
 		}
-		m.rate += smoothing * (rate - m.rate)
+		m.rate += (1 - math.Pow(1-smoothing, seconds)) * (rate - m.rate)
+		m.rows, m.at = s.RowsOfPass, now
 	}
-	m.rows, m.at = s.RowsOfPass, now
 	p.Rate = m.rate
-	if p.Share >= 0.01 && p.Share < 1 && waits == "" && m.rate > 0 {
-		total := float64(s.RowsOfPass) / p.Share
-		p.Left = time.Duration((total - float64(s.RowsOfPass)) / m.rate * float64(time.Second)).Round(time.Second)
+	if p.Share >= 0.01 && waits == "" && m.rate > 0 {
+		p.Left = time.Duration(min(float64(p.RowsLeft)/m.rate, longest.Seconds()) * float64(time.Second)).Round(time.Second)
 	}
 	return p
 }
 
 // attributes are those of a log record.
 func (p Progress) attributes() []any {
-	all := []any{"state", p.State, "phase", p.Phase, "pass", p.Pass, "share", p.Share, "rows", p.Rows, "swapped", p.Swapped, "rate", int64(p.Rate)}
+	all := []any{"state", p.State, "phase", p.Phase, "pass", p.Pass, "share", p.Share, "rows", p.RowsOfPass, "rows_left", p.RowsLeft, "swapped", p.Swapped, "rate", int64(p.Rate)}
 	if p.Left > 0 {
 		all = append(all, "left", p.Left)
 	}

@@ -73,10 +73,12 @@ type Config struct {
 	// shard. The default is 30 s.
 	Lease time.Duration
 	// Limits are what a new job may take of the database. [SetLimits] changes those
-	// of one that runs.
+	// of one that runs or is resumed.
 	Limits Limits
-	// Throttles are asked once a second whether to wait. MaxWait is how long a
-	// worker waits for them before the run ends with an error; zero is for ever.
+	// Throttles are asked about once a second whether to wait, in each process that
+	// runs the job: any of them is enough. There are [ReplicationLag],
+	// [ActiveConnections] and [Query]. MaxWait is how long a worker waits for them
+	// without a break before the run ends with ErrWaited; zero is for ever.
 	Throttles []Throttle
 	MaxWait   time.Duration
 	// MaxPoisoned is how many values that do not open are put into quarantine before
@@ -289,7 +291,7 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, t backfill.Table) ([]backfill.Key, error) {
+	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, t backfill.Table) ([]backfill.Key, int64, error) {
 		return ledger.Bounds(ctx, t, r.config.ShardRows)
 	})
 	if err != nil {

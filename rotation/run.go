@@ -20,26 +20,13 @@ type run struct {
 	id       string
 	pressure *backfill.Pressure
 	log      *slog.Logger
-
-	mu      sync.Mutex
-	waiting string
-	limits  string
+	limits   string // as the ledger has them
 }
 
 func newRun(r *Rotation, ledger *backfill.Ledger, database *backfill.Database, id string) *run {
-	one := &run{Rotation: r, ledger: ledger, database: database, id: id, log: r.config.Logger.With("job", id)}
-	one.pressure = backfill.NewPressure(r.config.Limits, r.config.Throttles, r.config.MaxWait, one.waits)
-	return one
-}
-
-// waits notes why workers wait.
-func (r *run) waits(reason string) {
-	r.mu.Lock()
-	changed := r.waiting != reason
-	r.waiting = reason
-	r.mu.Unlock()
-	if changed && reason != "" {
-		r.log.Info("gormcrypt: rotation waits", "reason", reason)
+	return &run{
+		Rotation: r, ledger: ledger, database: database, id: id, log: r.config.Logger.With("job", id),
+		pressure: backfill.NewPressure(r.config.Limits, r.config.Throttles, r.config.MaxWait),
 	}
 }
 
@@ -47,12 +34,20 @@ func (r *run) waits(reason string) {
 func (r *run) work(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watched := make(chan struct{})
+	// Somebody may have changed the limits of a job that is resumed.
+	job, err := r.ledger.Job(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	r.adopt(job.Limits)
+	r.pressure.Ask(ctx)
+	watching, stop := context.WithCancel(ctx)
 	var group, watch sync.WaitGroup
-	watch.Go(func() { r.watch(ctx, watched) })
+	watch.Go(func() { r.watch(watching) })
+	watch.Go(func() { r.pressure.KeepAsking(watching) })
 	for i := range r.config.Workers {
 		worker := &backfill.Worker{
-			Name: workerName(i), Store: r.database, Limit: r.pressure.Limit, Now: time.Now, Every: r.config.Lease / 10,
+			Name: workerName(i), Store: r.database, Pace: r.pressure, Now: time.Now, Every: r.config.Lease / 10,
 		}
 		for _, codec := range r.codecs {
 			worker.Codecs = append(worker.Codecs, codec)
@@ -65,7 +60,7 @@ func (r *run) work(ctx context.Context) error {
 		})
 	}
 	group.Wait()
-	close(watched)
+	stop()
 	watch.Wait()
 	return context.Cause(ctx)
 }
@@ -90,40 +85,34 @@ func (r *run) saved(ctx context.Context, counts backfill.Counts) error {
 }
 
 // watch says once a second how far the job is, and takes new limits.
-func (r *run) watch(ctx context.Context, done <-chan struct{}) {
+func (r *run) watch(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	var meter meter
 	for {
 		select {
-		case <-done:
-			return
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		status, err := Find(ctx, r.db, r.id)
+		job, err := r.ledger.Job(ctx, r.id)
 		if err != nil {
 			continue // the workers see it too
 		}
-		r.adopt(status.limits)
-		r.mu.Lock()
-		reason := r.waiting
-		r.mu.Unlock()
-		if status.State == Paused {
+		r.adopt(job.Limits)
+		reason := r.pressure.Waits()
+		if job.State == backfill.Paused {
 			reason = "the job is paused"
-			if status.Reason != "" {
-				reason += ": " + status.Reason
+			if job.Reason != "" {
+				reason += ": " + job.Reason
 			}
 		}
-		r.tell(meter.progress(status, reason, time.Now()))
+		r.tell(meter.progress(status(job), reason, time.Now()))
 	}
 }
 
 // adopt takes the limits in the ledger, which another process may have changed.
 func (r *run) adopt(text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if text == r.limits {
 		return
 	}

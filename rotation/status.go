@@ -38,6 +38,9 @@ type Status struct {
 	// Shards are the parts of all tables, and ShardsDone those that are done with
 	// in this pass.
 	Shards, ShardsDone int
+	// Total is the number of rows of all tables when the job began. There may be
+	// more or less by now.
+	Total int64
 	// RowsOfPass is how many rows this pass has gone through. The others are of all
 	// passes: Rows that were read, Swapped rows that have new values, Superseded
 	// ones that the application has written first, Deleted ones, and Deferred ones,
@@ -94,7 +97,7 @@ func Jobs(ctx context.Context, db *gorm.DB) ([]Status, error) {
 func status(j backfill.Job) Status {
 	return Status{
 		ID: j.ID, Title: j.Title, State: State(j.State), Phase: string(j.Pass.Phase), Pass: j.Pass.Number, Reason: j.Reason,
-		Shards: j.Shards, ShardsDone: j.Done, RowsOfPass: j.PassRead,
+		Shards: j.Shards, ShardsDone: j.Done, Total: j.Total, RowsOfPass: j.PassRead,
 		Rows: j.Counts.Read, Swapped: j.Counts.Swapped, Superseded: j.Counts.Superseded, Deleted: j.Counts.Deleted, Deferred: j.Counts.Deferred,
 		Quarantined: j.Quarantined, Begun: j.CreatedAt, Changed: j.UpdatedAt, limits: j.Limits,
 	}

@@ -27,13 +27,6 @@ func run(t *testing.T, db *gorm.DB, config rotation.Config) (rotation.Report, er
 	return job.Run(context.Background())
 }
 
-func execute(t *testing.T, where testdb.Database, statement string) {
-	t.Helper()
-	if _, err := where.Plain(t).Exec(statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-}
-
 // accounts opens a database with accounts 1 to n.
 func accounts(t *testing.T, where testdb.Database, keys *keyring.Keyring, n int) *gorm.DB {
 	t.Helper()
@@ -63,7 +56,7 @@ func TestValuesThatDoNotOpen(t *testing.T) {
 			17: "email = (SELECT phone FROM accounts WHERE id = 2)", 19: "email = 'gc2:1:' || substr(email, 7)",
 			40: "email = 'x', phone = 'y'",
 		} {
-			execute(t, where, fmt.Sprintf("UPDATE accounts SET %s WHERE id = %d", set, id))
+			execute(t, where.Plain(t), fmt.Sprintf("UPDATE accounts SET %s WHERE id = %d", set, id))
 		}
 		query := "SELECT email FROM accounts WHERE id IN (3, 7, 11, 13, 17, 19, 40) ORDER BY id"
 		before := column(t, where, query)
@@ -98,7 +91,7 @@ func TestValuesThatDoNotOpen(t *testing.T) {
 			t.Errorf("%s emails", got[0])
 		}
 		// The application writes some anew and deletes others; the next job ends.
-		execute(t, where, "DELETE FROM accounts WHERE id IN (3, 7, 40)")
+		execute(t, where.Plain(t), "DELETE FROM accounts WHERE id IN (3, 7, 40)")
 		if err := db.Model(&account{}).Where("id IN ?", []int{11, 13, 17, 19}).Update("email", "SECRET, new").Error; err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +173,7 @@ func TestTableAlteredMeanwhile(t *testing.T) {
 		first, _, promoted := rings(t)
 		accounts(t, where, first, 300)
 		db := use(t, where, promoted, &account{})
-		time.AfterFunc(300*time.Millisecond, func() { execute(t, where, "ALTER TABLE accounts RENAME COLUMN phone TO telephone") })
+		time.AfterFunc(300*time.Millisecond, func() { execute(t, where.Plain(t), "ALTER TABLE accounts RENAME COLUMN phone TO telephone") })
 		slow := rotation.Config{Workers: 1, ShardRows: 50, Limits: rotation.Limits{MaxRows: 10, Rate: 100}}
 		report, err := run(t, db, slow)
 		if err == nil || !strings.Contains(err.Error(), "phone") || report.State != rotation.Running || report.Swapped == 0 {
@@ -189,7 +182,7 @@ func TestTableAlteredMeanwhile(t *testing.T) {
 		if _, err := run(t, db, slow); err == nil || !strings.Contains(err.Error(), "the table accounts has no column phone") {
 			t.Fatalf("%v", err)
 		}
-		execute(t, where, "ALTER TABLE accounts RENAME COLUMN telephone TO phone")
+		execute(t, where.Plain(t), "ALTER TABLE accounts RENAME COLUMN telephone TO phone")
 		again, err := run(t, db, rotation.Config{Workers: 1, ShardRows: 50})
 		if err != nil || again.Job != report.Job || !again.Resumed || again.State != rotation.Finished || again.Swapped != 300 {
 			t.Errorf("%v: %+v", err, again)
@@ -255,8 +248,8 @@ func TestDiskIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A ciphertext that is a little longer takes pages that are not there.
-	execute(t, where, "CREATE TRIGGER grows AFTER UPDATE ON accounts BEGIN INSERT INTO filler VALUES (hex(zeroblob(2000))); END")
-	execute(t, where, "CREATE TABLE filler (what text)")
+	execute(t, where.Plain(t), "CREATE TRIGGER grows AFTER UPDATE ON accounts BEGIN INSERT INTO filler VALUES (hex(zeroblob(2000))); END")
+	execute(t, where.Plain(t), "CREATE TABLE filler (what text)")
 	report, err := run(t, db, rotation.Config{Workers: 1, ShardRows: 500})
 	if err == nil || !strings.Contains(err.Error(), "full") || report.State != rotation.Running {
 		t.Fatalf("%v: %+v", err, report)

@@ -21,8 +21,8 @@ func TestDryRun(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, where testdb.Database) {
 		first, _, promoted := rings(t)
 		accounts(t, where, first, 30)
-		execute(t, where, "UPDATE accounts SET phone = NULL WHERE id <= 10")
-		execute(t, where, "UPDATE accounts SET email = 'SECRET' WHERE id = 5")
+		execute(t, where.Plain(t), "UPDATE accounts SET phone = NULL WHERE id <= 10")
+		execute(t, where.Plain(t), "UPDATE accounts SET email = 'SECRET' WHERE id = 5")
 		db := use(t, where, promoted, &account{})
 		if err := db.Model(&account{}).Where("id > 25").Update("email", "SECRET").Error; err != nil {
 			t.Fatal(err)

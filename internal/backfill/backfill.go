@@ -39,6 +39,25 @@ func hasAny(values []any) bool {
 	return slices.ContainsFunc(values, func(value any) bool { return value != nil })
 }
 
+// Room is what one read may take: rows that it goes through, stale ones of them,
+// and bytes of stored values. One row it may always take.
+type Room struct {
+	Rows, Stale int
+	Bytes       int64
+}
+
+// Part is what was read of a shard.
+type Part struct {
+	Rows []Row
+	// Last is the key of the last row that was gone through, nil if there was none.
+	// Count is the number of them, and Bytes that of what was read of them.
+	Last  Key
+	Count int
+	Bytes int64
+	// End says that the shard has no more.
+	End bool
+}
+
 // Swap is a row with what takes the place of Row.Old, nil where that is.
 type Swap struct {
 	Row
@@ -138,11 +157,9 @@ type Store interface {
 	// Claim gives a worker a shard that is not done and not owned, or whose lease
 	// ran out. It returns false if there is none.
 	Claim(ctx context.Context, worker string) (Shard, bool, error)
-	// Read returns the next rows of the shard behind its cursor, of the first
-	// limit rows those that are stale, or all of them in the phase Verifying. It
-	// returns the last key of those that it went through, and their number, which
-	// is less than limit at the end of the shard.
-	Read(ctx context.Context, shard Shard, limit int) (rows []Row, last Key, n int, err error)
+	// Read goes through the next rows of the shard behind its cursor, and returns
+	// those that are stale, or in the phase Verifying those that have a value.
+	Read(ctx context.Context, shard Shard, room Room) (Part, error)
 	// Write swaps values, each row all or nothing, moves the cursor and renews the
 	// lease. It returns the number of rows that were swapped: rows that are not
 	// what was read, and those that someone has locked, are left as they are.

@@ -28,8 +28,8 @@ type dialect interface {
 	// oneWriter reports that the database has one writer at a time, for which the
 	// others wait by asking again and again.
 	oneWriter() bool
-	// reading returns the context to read a batch in.
-	reading(ctx context.Context) context.Context
+	// reading returns the context to read a batch in, and what ends it.
+	reading(ctx context.Context) (context.Context, context.CancelFunc)
 	// transient reports whether an error may be gone when the same is tried again,
 	// and smaller whether that is likelier with less.
 	transient(err error) (again, smaller bool)

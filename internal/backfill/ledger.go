@@ -27,6 +27,7 @@ var ledgerTables = []string{
 	phase text NOT NULL,
 	pass bigint NOT NULL,
 	limits text NOT NULL,
+	total bigint NOT NULL,
 	reason text NOT NULL,
 	settling_until bigint NOT NULL,
 	created_at bigint NOT NULL,
@@ -87,6 +88,8 @@ type Job struct {
 	// Reason is why a job waits or ended, empty if there is nothing to say.
 	Reason string
 	Limits string
+	// Total is the number of rows of all tables when the job began.
+	Total int64
 	// CreatedAt and UpdatedAt are by the clock of the database.
 	CreatedAt, UpdatedAt time.Time
 	// Shards and Done are the numbers of all shards and those done in this pass,
@@ -168,9 +171,9 @@ type querier interface {
 }
 
 // Begin returns the job that goes on with a plan: the unfinished one in the
-// ledger, or a new one. It returns an error if an unfinished job with another
-// plan is about one of the tables.
-func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, t Table) ([]Key, error)) (id string, resumed bool, err error) {
+// ledger, or a new one, whose tables shards cuts and counts. It returns an error
+// if an unfinished job with another plan is about one of the tables.
+func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, t Table) (bounds []Key, rows int64, err error)) (id string, resumed bool, err error) {
 	if id, err = l.unfinished(ctx, l.pool, plan, hash); err != nil || id != "" {
 		return id, true, err
 	}
@@ -179,11 +182,13 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 		from, upTo any
 	}
 	var all []shard
+	var total int64
 	for i, table := range plan.Tables {
-		bounds, err := shards(ctx, table)
+		bounds, rows, err := shards(ctx, table)
 		if err != nil {
 			return "", false, fmt.Errorf("gormcrypt: cutting the table %s into shards: %w", table.Name, err)
 		}
+		total += rows
 		var from any
 		for _, bound := range bounds {
 			all = append(all, shard{i, from, encodeKey(bound)})
@@ -205,8 +210,8 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 			return err
 		}
 		id = strings.ToLower(rand.Text())
-		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, '', 0, "+l.now()+", "+l.now()+")",
-			id, hash, string(text), Running, string(Rewriting), limits); err != nil {
+		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, total, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, ?, '', 0, "+l.now()+", "+l.now()+")",
+			id, hash, string(text), Running, string(Rewriting), limits, total); err != nil {
 			return err
 		}
 		for i, shard := range all {
@@ -284,7 +289,7 @@ func (l *Ledger) Job(ctx context.Context, id string) (Job, error) {
 func (l *Ledger) Jobs(ctx context.Context) ([]Job, error) { return l.jobs(ctx, "") }
 
 func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, error) {
-	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan, state, phase, pass, reason, limits, created_at, updated_at, (SELECT count(*) FROM gormcrypt_quarantine AS q WHERE q.job = gormcrypt_jobs.id) FROM gormcrypt_jobs"+where+" ORDER BY created_at DESC, id DESC"), args...)
+	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT id, plan_hash, plan, state, phase, pass, reason, limits, total, created_at, updated_at, (SELECT count(*) FROM gormcrypt_quarantine AS q WHERE q.job = gormcrypt_jobs.id) FROM gormcrypt_jobs"+where+" ORDER BY created_at DESC, id DESC"), args...)
 	if err != nil {
 		return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 	}
@@ -294,7 +299,7 @@ func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, er
 		var job Job
 		var text string
 		var created, updated int64
-		if err := rows.Scan(&job.ID, &job.Hash, &text, &job.State, &job.Pass.Phase, &job.Pass.Number, &job.Reason, &job.Limits, &created, &updated, &job.Quarantined); err != nil {
+		if err := rows.Scan(&job.ID, &job.Hash, &text, &job.State, &job.Pass.Phase, &job.Pass.Number, &job.Reason, &job.Limits, &job.Total, &created, &updated, &job.Quarantined); err != nil {
 			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 		}
 		var plan Plan
@@ -349,8 +354,12 @@ func (l *Ledger) SetLimits(ctx context.Context, id, limits string) error {
 		if err == nil {
 			return fmt.Errorf("gormcrypt: job %s is over", id)
 		}
+		return err
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("gormcrypt: writing to the ledger: %w", err)
+	}
+	return nil
 }
 
 // QuarantinedValue is a value that does not open.

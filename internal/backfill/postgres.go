@@ -31,7 +31,11 @@ func (postgres) stale(cell Cell) string {
 
 func (postgres) oneWriter() bool { return false }
 
-func (postgres) reading(ctx context.Context) context.Context { return ctx }
+// reading: what is left of a result when it is closed is sent for nothing, and may
+// be wide. So the statement is cancelled then, at the price of its connection.
+func (postgres) reading(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
 
 // transient looks at the class of the error, of whichever driver.
 func (postgres) transient(err error) (again, smaller bool) {

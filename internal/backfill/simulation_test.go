@@ -119,9 +119,15 @@ func (s *simulation) worker() *Worker {
 	s.names++
 	return &Worker{
 		Name: fmt.Sprintf("w%d", s.names), Store: s.memoryDatabase, Codecs: []Codec{simulatedCodec{}},
-		Limit: func() int { return 1 + s.steps%3 }, Now: func() time.Time { return time.Unix(s.now, 0) }, Every: 2 * time.Second,
+		Pace: s, Now: func() time.Time { return time.Unix(s.now, 0) }, Every: 2 * time.Second,
 	}
 }
+
+// Room has batches of one to three rows.
+func (s *simulation) Room() Room { return Room{Rows: 1 + s.steps%3} }
+
+// DidRead learns nothing.
+func (s *simulation) DidRead(Part, int, time.Duration) {}
 
 func (s *simulation) note(format string, args ...any) {
 	if s.tracing {
@@ -356,28 +362,30 @@ func (m *memoryDatabase) Claim(context.Context, string) (shard Shard, ok bool, e
 	return shard, ok, nil
 }
 
-func (m *memoryDatabase) Read(_ context.Context, s Shard, limit int) (rows []Row, last Key, n int, err error) {
+func (m *memoryDatabase) Read(_ context.Context, s Shard, room Room) (part Part, err error) {
 	err = m.failing(func() error {
+		part.End = true
 		for _, key := range slices.Sorted(maps.Keys(m.rows)) {
 			if s.After != nil && key <= s.After[0].(int64) || s.UpTo != nil && key > s.UpTo[0].(int64) {
 				continue
 			}
-			if n == limit {
+			if part.Count == room.Rows {
+				part.End = false
 				break
 			}
-			n++
-			last = Key{key}
+			part.Count++
+			part.Last = Key{key}
 			row := m.row(key)
 			if s.Pass.Phase == Verifying {
 				row.Old = []any{m.rows[key].value}
 			}
 			if row.IsStale() {
-				rows = append(rows, row)
+				part.Rows = append(part.Rows, row)
 			}
 		}
 		return nil
 	})
-	return rows, last, n, err
+	return part, err
 }
 
 func (m *memoryDatabase) row(key int64) Row {

@@ -30,7 +30,9 @@ func (sqlite) oneWriter() bool { return true }
 
 // reading: a driver may start a goroutine for each row that could be cancelled,
 // which takes longer than to read it. A batch is read in milliseconds.
-func (sqlite) reading(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+func (sqlite) reading(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithoutCancel(ctx), func() {}
+}
 
 // transient: SQLITE_BUSY and SQLITE_LOCKED, by their messages, which all drivers
 // for Go have from SQLite itself.

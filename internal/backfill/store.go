@@ -83,8 +83,11 @@ func (d *Database) failed(what string, err error) error {
 	return fmt.Errorf("gormcrypt: job %s: %s: %w", d.job, what, err)
 }
 
+// errFull ends a read that has no more room.
+var errFull = errors.New("there is no more room")
+
 // Read implements Store.
-func (d *Database) Read(ctx context.Context, shard Shard, limit int) ([]Row, Key, int, error) {
+func (d *Database) Read(ctx context.Context, shard Shard, room Room) (Part, error) {
 	table, described := d.plan.Tables[shard.Table], d.tables[shard.Table]
 	columns := described.keys()
 	for _, cell := range table.Cells {
@@ -109,27 +112,57 @@ func (d *Database) Read(ctx context.Context, shard Shard, limit int) ([]Row, Key
 		args = append(args, shard.UpTo...)
 	}
 	query += " ORDER BY " + table.order() + " LIMIT ?"
-	var all []Row
-	var last Key
-	n := 0
-	err := d.query(d.reading(ctx), query, append(args, limit), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
-		n++
+	ctx, cancel := d.reading(ctx)
+	defer cancel()
+	var part Part
+	err := d.query(ctx, query, append(args, room.Rows), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
 		row := d.row(shard.Table, values)
-		last = row.Key
 		for _, part := range row.Key {
 			if part == nil {
 				return errors.New("a row has a primary key that is NULL, so it cannot be found again; give it one")
 			}
 		}
-		if row.IsStale() {
-			all = append(all, row)
+		bytes := row.size()
+		if part.Count > 0 && part.Bytes+bytes > room.Bytes {
+			cancel()
+			return errFull
+		}
+		part.Last = row.Key
+		part.Count++
+		part.Bytes += bytes
+		if !row.IsStale() {
+			return nil
+		}
+		part.Rows = append(part.Rows, row)
+		if shard.Pass.Phase == Rewriting && len(part.Rows) == room.Stale {
+			return errFull
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, nil, 0, d.failed("reading "+table.Name, err)
+	switch {
+	case errors.Is(err, errFull):
+		return part, nil
+	case err != nil:
+		return Part{}, d.failed("reading "+table.Name, err)
 	}
-	return all, last, n, nil
+	part.End = part.Count < room.Rows
+	return part, nil
+}
+
+// size returns the number of bytes of what was read of a row.
+func (r Row) size() int64 {
+	var n int64
+	for _, values := range [][]any{r.Old, r.Sources} {
+		for _, value := range values {
+			switch value := value.(type) {
+			case string:
+				n += int64(len(value))
+			case []byte:
+				n += int64(len(value))
+			}
+		}
+	}
+	return n
 }
 
 // row takes what was selected apart.
@@ -408,20 +441,22 @@ func onlyPoison(table Table, current *Current, known []QuarantinedValue) bool {
 }
 
 // Bounds returns the last keys of all shards of a table but the last, of about so
-// many rows each, by one scan of its primary key.
-func (l *Ledger) Bounds(ctx context.Context, table Table, rows int) ([]Key, error) {
+// many rows each, and the number of all rows, by one scan of its primary key.
+func (l *Ledger) Bounds(ctx context.Context, table Table, rows int) (bounds []Key, total int64, err error) {
 	described, err := l.describe(ctx, l.pool, table)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var bounds []Key
 	names := list(described.keys(), func(i int, _ string) string { return fmt.Sprintf("k%d", i) })
 	named := list(described.keys(), func(i int, column string) string { return fmt.Sprintf("%s AS k%d", column, i) })
-	query := fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS n FROM %s AS t) AS numbered WHERE n %% %d = 0 ORDER BY n",
-		names, named, table.order(), quoteTable(table.Name), max(rows, 1))
-	err = l.query(ctx, query, nil, len(table.Key), func(values []any) error {
-		bounds = append(bounds, slices.Clone(values))
+	query := fmt.Sprintf(`SELECT n, %s FROM (SELECT %s, row_number() OVER w AS n, lead(1) OVER w AS next FROM %s AS t WINDOW w AS (ORDER BY %s)) AS numbered
+WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, quoteTable(table.Name), table.order(), max(rows, 1))
+	err = l.query(ctx, query, nil, 1+len(table.Key), func(values []any) error {
+		total = values[0].(int64)
+		if total%int64(max(rows, 1)) == 0 {
+			bounds = append(bounds, slices.Clone(values[1:]))
+		}
 		return nil
 	})
-	return bounds, err
+	return bounds, total, err
 }

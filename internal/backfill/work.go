@@ -16,10 +16,15 @@ type Runner struct {
 	Transient func(error) (again, smaller bool)
 	// Saved is called after each checkpoint.
 	Saved func(ctx context.Context, counts Counts) error
+
+	worked  time.Duration // in the last step, until ended
+	ended   time.Time
+	renewed time.Time // when the lease last was, but by a checkpoint
 }
 
-// maxAttempts is how often in a row a step is tried that fails in a way that may
-// pass. With the waits between them that is about a minute.
+// maxAttempts is how often something is tried before the next checkpoint that
+// fails in a way that may pass, and is not split. With the waits between them that
+// is about a minute.
 const maxAttempts = 10
 
 // minIdle and maxIdle are how long a worker waits before it looks again whether
@@ -45,13 +50,16 @@ func (r *Runner) Run(ctx context.Context) error {
 			continue
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, ErrWaited): // whose reason may read like an error that passes
+			return err
 		default:
 			again, smaller := r.Transient(err)
-			if attempt++; !again || attempt > maxAttempts {
-				return err
+			split := smaller && r.Shard() != nil && r.Pressure.Failed(r.Rows())
+			if !split {
+				attempt++
 			}
-			if smaller {
-				r.Pressure.Failed(r.Rows())
+			if !again || attempt > maxAttempts {
+				return err
 			}
 			r.Restart()
 			if err := sleep(ctx, min(50*time.Millisecond<<attempt, 10*time.Second)); err != nil {
@@ -59,7 +67,10 @@ func (r *Runner) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		attempt = 0
+		// A read alone is no progress: what was read may fail to be written for ever.
+		if counts != (Counts{}) || state == Idle {
+			attempt = 0
+		}
 		if counts != (Counts{}) {
 			if err := r.Saved(ctx, counts); err != nil {
 				return err
@@ -80,23 +91,37 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// one takes a step. If that is to write a batch, it waits until it may, and says
-// how long it took.
+// one takes a step. If there is a shard, it waits until it may, and learns from
+// how long the step took.
 func (r *Runner) one(ctx context.Context) (State, Counts, error) {
-	rows := r.Rows()
-	if rows == 0 {
+	if r.Shard() == nil {
 		return r.Step(ctx)
 	}
-	shard := *r.Shard()
-	if err := r.Pressure.Wait(ctx, rows, r.Lease/3, func() error { return r.Store.Renew(ctx, shard) }); err != nil {
+	rows := r.Rows()
+	if err := r.Pressure.Wait(ctx, Turn{rows, r.worked, r.ended}, func() error { return r.keep(ctx) }); err != nil {
 		return Busy, Counts{}, err
 	}
-	start := time.Now()
+	began := time.Now()
 	state, counts, err := r.Step(ctx)
-	if err == nil {
-		r.Pressure.Took(rows, counts.Bytes, time.Since(start))
+	r.ended = time.Now()
+	r.worked = r.ended.Sub(began)
+	if err == nil && rows > 0 {
+		r.Pressure.DidWrite(rows, r.worked)
 	}
 	return state, counts, err
+}
+
+// keep renews the lease when a third of it is over.
+func (r *Runner) keep(ctx context.Context) error {
+	third := r.Lease / 3
+	if time.Since(r.saved) < third || time.Since(r.renewed) < third {
+		return nil
+	}
+	if err := r.Store.Renew(ctx, *r.Shard()); err != nil {
+		return err
+	}
+	r.renewed = time.Now()
+	return nil
 }
 
 // release gives the shard back. Nothing is lost if that fails.

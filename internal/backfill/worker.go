@@ -9,12 +9,19 @@ import (
 // application writes each time before we can.
 const maxTries = 3
 
+// Pace says how much a worker is to read at once, and learns what came of it: how
+// many rows are to be written, and how long it took to read them.
+type Pace interface {
+	Room() Room
+	DidRead(part Part, toWrite int, took time.Duration)
+}
+
 // Worker goes through shards, one after the other. It is for one goroutine.
 type Worker struct {
 	Name   string
 	Store  Store
 	Codecs []Codec // of the tables of the plan
-	Limit  func() int
+	Pace   Pace
 	// Every is the time within which a checkpoint is written though nothing was
 	// stale.
 	Every time.Duration
@@ -46,12 +53,13 @@ const (
 	Over               // the job has ended
 )
 
-// Rows returns the number of rows that the next step will write.
+// Rows returns the number of rows that the next step will write, in the table or
+// the quarantine.
 func (w *Worker) Rows() int {
 	if w.batch == nil {
 		return 0
 	}
-	return len(w.batch.Swaps)
+	return len(w.batch.Swaps) + len(w.batch.Poison)
 }
 
 // Shard returns the shard that the worker holds, nil if it holds none.
@@ -117,22 +125,23 @@ func (w *Worker) read(ctx context.Context) (State, Counts, error) {
 		w.batch = &Checkpoint{Cursor: w.shard.After, Done: true}
 		return Ready, Counts{}, nil
 	}
-	limit := w.Limit()
-	rows, last, n, err := w.Store.Read(ctx, *w.shard, limit)
+	began := w.Now()
+	part, err := w.Store.Read(ctx, *w.shard, w.Pace.Room())
 	if err != nil {
 		return Busy, Counts{}, err
 	}
-	batch := &Checkpoint{Cursor: last}
-	batch.Counts.Read = int64(n)
-	if n == 0 {
+	took := w.Now().Sub(began)
+	batch := &Checkpoint{Cursor: part.Last, Counts: Counts{Read: int64(part.Count), Bytes: part.Bytes}}
+	if part.Count == 0 {
 		batch.Cursor = w.shard.After
 	}
-	if err := w.fill(batch, rows); err != nil {
+	if err := w.fill(batch, part.Rows); err != nil {
 		return Busy, Counts{}, err
 	}
-	w.ending = n < limit
+	w.Pace.DidRead(part, len(batch.Swaps)+len(batch.Poison), took)
+	w.ending = part.End
 	if len(batch.Swaps) == 0 && len(batch.Poison) == 0 && !w.ending && w.Now().Sub(w.saved) < w.Every {
-		w.shard.After = last
+		w.shard.After = part.Last
 		w.owed.Add(batch.Counts)
 		return Busy, Counts{}, nil
 	}
@@ -163,24 +172,8 @@ func (w *Worker) fill(batch *Checkpoint, rows []Row) error {
 		if hasAny(swap.New) {
 			batch.Swaps = append(batch.Swaps, swap)
 		}
-		for _, values := range [][]any{row.Old, row.Sources} {
-			for _, value := range values {
-				batch.Counts.Bytes += size(value)
-			}
-		}
 	}
 	return nil
-}
-
-// size returns the number of bytes of a stored value.
-func size(value any) int64 {
-	switch value := value.(type) {
-	case string:
-		return int64(len(value))
-	case []byte:
-		return int64(len(value))
-	}
-	return 0
 }
 
 // write writes the batch.
@@ -242,7 +235,6 @@ func (w *Worker) look(ctx context.Context) (State, Counts, error) {
 	if err := w.fill(batch, again); err != nil {
 		return Busy, Counts{}, err
 	}
-	batch.Counts.Bytes = 0 // they were counted
 	w.batch = batch
 	return Ready, Counts{}, nil
 }
