@@ -25,7 +25,7 @@ type patient struct {
 	NameIndex encryptedtype.BlindIndex      `gorm:"index" encrypt:"of=Name,normalize=lower"`
 	Phone     *string                       `gorm:"serializer:encrypted" encrypt:"pad=32"`
 	TaxID     *string                       `gorm:"serializer:encrypted" encrypt:"deterministic"`
-	Scan      []byte                        `gorm:"serializer:encrypted"`
+	Scan      []byte                        `gorm:"serializer:encrypted;type:bytes"`
 	Weight    float64                       `gorm:"serializer:encrypted;type:text"`
 	Born      time.Time                     `gorm:"serializer:encrypted;type:text"`
 	Labels    map[string]string             `gorm:"serializer:encrypted"`
