@@ -3,6 +3,7 @@ package rotation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -133,10 +134,10 @@ func counterOf(db *gorm.DB) (*backfill.Counter, error) {
 	return backfill.OpenCounter(pool, db.Dialector.Name())
 }
 
-// failed returns the error of ctx if that is why something failed.
+// failed returns an error with that of ctx, of which a driver may say nothing.
 func failed(ctx context.Context, what string, err error) error {
-	if ctx.Err() != nil {
-		err = ctx.Err()
+	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return fmt.Errorf("gormcrypt: %s: %w", what, err)
 }

@@ -5,8 +5,9 @@
 // promote it: from then on new values are sealed under it. A [Rotation] then finds
 // what is still sealed under older versions by its prefix, and seals that anew. It
 // replaces a value only if it still is what was read, so nothing that an
-// application writes meanwhile is lost. When nothing is left, the old version can
-// be retired.
+// application writes meanwhile is lost. [Census] says what is left. When that is
+// nothing, [Retire] has the database refuse the old version, and takes its key out
+// of the keyring.
 //
 // A run can be stopped and killed at any time: what it did is in a ledger, in
 // tables of the same database, and the next run goes on from there. Several

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // dialect is what the databases say differently.
@@ -36,6 +37,13 @@ type dialect interface {
 	version(column, magic string) string
 	// sample is what follows the name of a table of which about a share is read.
 	sample(share float64) string
+
+	// startsWith returns a condition for a column whose value starts with a prefix.
+	startsWith(column, prefix string) string
+	// standing returns those guards of a table that are in the database.
+	standing(ctx context.Context, on querier, guards []Guard) ([]Guard, error)
+	// guarded does what Counter.Guard does.
+	guarded(ctx context.Context, pool *sql.DB, guards []Guard, wait time.Duration) ([]int64, error)
 }
 
 // described is a table with the statements for it.
