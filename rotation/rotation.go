@@ -5,8 +5,9 @@
 // promote it: from then on new values are sealed under it. A [Rotation] then finds
 // what is still sealed under older versions by its prefix, and seals that anew. It
 // replaces a value only if it still is what was read, so nothing that an
-// application writes meanwhile is lost. When nothing is left, the old version can
-// be retired.
+// application writes meanwhile is lost. [Census] says what is left. When that is
+// nothing, [Retire] has the database refuse the old version, and takes its key out
+// of the keyring.
 //
 // A run can be stopped and killed at any time: what it did is in a ledger, in
 // tables of the same database, and the next run goes on from there. Several
@@ -29,7 +30,6 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/gormcrypt/gormcrypt"
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
 	"github.com/gormcrypt/gormcrypt/keyring"
@@ -151,15 +151,11 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 	if r.target, err = cipher.Keys().Primary(config.Set); err != nil {
 		return nil, fmt.Errorf("gormcrypt: %w", err)
 	}
-	for _, name := range config.Tables {
-		if !slices.ContainsFunc(m.Tables, func(t manifest.Table) bool { return t.Name == name }) {
-			return nil, fmt.Errorf("gormcrypt: the table %s has no encrypted column, or does not exist", name)
-		}
+	tables, err := chosen(m, config.Tables)
+	if err != nil {
+		return nil, err
 	}
-	for _, table := range m.Tables {
-		if len(config.Tables) > 0 && !slices.Contains(config.Tables, table.Name) {
-			continue
-		}
+	for _, table := range tables {
 		if err := checkUnique(table, config); err != nil {
 			return nil, err
 		}
@@ -182,29 +178,6 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 	sum := sha256.Sum256(text)
 	r.hash = hex.EncodeToString(sum[:16])
 	return r, nil
-}
-
-// sources returns what to open values by, from the plugin or the configuration.
-func sources(db *gorm.DB, config Config) (*ciphertext.Cipher, manifest.Manifest, map[string]func(string) string, error) {
-	if plugin, ok := db.Plugins[gormcrypt.New(gormcrypt.Config{}).Name()].(*gormcrypt.Plugin); ok {
-		if config.Manifest != nil || config.Keys != nil {
-			return nil, manifest.Manifest{}, nil, errors.New("gormcrypt: the *gorm.DB has the plugin, which has a manifest and keys already; leave Config.Manifest and Config.Keys empty, or open a *gorm.DB without it")
-		}
-		m, err := gormcrypt.Manifest(db)
-		return plugin.Cipher(), m, plugin.Normalizations(), err
-	}
-	if config.Manifest == nil || config.Keys == nil {
-		return nil, manifest.Manifest{}, nil, fmt.Errorf("%w; or set Config.Manifest and Config.Keys", gormcrypt.ErrNoPlugin)
-	}
-	if err := config.Manifest.Check(); err != nil {
-		return nil, manifest.Manifest{}, nil, err
-	}
-	keys, err := config.Keys.Load(db.Statement.Context)
-	if err != nil {
-		return nil, manifest.Manifest{}, nil, fmt.Errorf("gormcrypt: loading the keyring: %w", err)
-	}
-	cipher, err := ciphertext.New(keys, ciphertext.Config{Algorithm: config.Algorithm})
-	return cipher, *config.Manifest, config.Normalizations, err
 }
 
 func withDefaults(c Config) Config {

@@ -173,11 +173,24 @@ func TestTableAlteredMeanwhile(t *testing.T) {
 		first, _, promoted := rings(t)
 		accounts(t, where, first, 300)
 		db := use(t, where, promoted, &account{})
-		time.AfterFunc(300*time.Millisecond, func() { execute(t, where.Plain(t), "ALTER TABLE accounts RENAME COLUMN phone TO telephone") })
+		altered := make(chan error, 1)
+		go func() { // when some rows are sealed anew
+			for {
+				if jobs, err := rotation.Jobs(context.Background(), db); err == nil && len(jobs) == 1 && jobs[0].Swapped > 0 {
+					_, err := where.Plain(t).Exec("ALTER TABLE accounts RENAME COLUMN phone TO telephone")
+					altered <- err
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}()
 		slow := rotation.Config{Workers: 1, ShardRows: 50, Limits: rotation.Limits{MaxRows: 10, Rate: 100}}
 		report, err := run(t, db, slow)
 		if err == nil || !strings.Contains(err.Error(), "phone") || report.State != rotation.Running || report.Swapped == 0 {
 			t.Fatalf("%v: %+v", err, report)
+		}
+		if err := <-altered; err != nil {
+			t.Fatal(err)
 		}
 		if _, err := run(t, db, slow); err == nil || !strings.Contains(err.Error(), "the table accounts has no column phone") {
 			t.Fatalf("%v", err)

@@ -39,7 +39,7 @@ type instructions struct {
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childVariable); text != "" {
-		if err := rotate(text); err != nil {
+		if err := rotateAsChild(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	testdb.Main(m)
 }
 
-func rotate(text string) error {
+func rotateAsChild(text string) error {
 	var do instructions
 	if err := json.Unmarshal([]byte(text), &do); err != nil {
 		return err

@@ -83,7 +83,7 @@ func TestActiveConnections(t *testing.T) {
 	}
 	throttle := rotation.ActiveConnections(db, 2)
 	var got string
-	for deadline := time.Now().Add(5 * time.Second); got == "" && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); got == "" && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		got = asks(t, throttle)
 	}
 	if !strings.HasSuffix(got, " connections are active; the limit is 2") {
@@ -211,7 +211,7 @@ func TestReplicationLag(t *testing.T) {
 	// It replays what it has only after a while, and then there is more.
 	execute(t, admin, "CREATE TABLE log (n int)")
 	var lag string
-	for deadline := time.Now().Add(5 * time.Second); lag == "" && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); lag == "" && time.Now().Before(deadline); {
 		execute(t, admin, "INSERT INTO log VALUES (1)")
 		at := <-r.got
 		time.Sleep(200 * time.Millisecond)
@@ -233,7 +233,7 @@ func TestReplicationLag(t *testing.T) {
 	// A replica that has replayed everything is not behind, whatever the server still
 	// shows of before.
 	time.Sleep(200 * time.Millisecond)
-	for deadline := time.Now().Add(5 * time.Second); lag != "" && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); lag != "" && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		at := uint64(0)
 		for len(r.got) > 0 {
 			at = <-r.got

@@ -66,7 +66,7 @@ func again(t *testing.T, where testdb.Database, keys *keyring.Keyring, config ro
 // sees waits for a progress.
 func (r *running) sees(what string, seen func(rotation.Progress) bool) rotation.Progress {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		r.mu.Lock()
 		all := r.progress
 		r.mu.Unlock()
@@ -119,7 +119,7 @@ func TestAJobWaitsForAThrottle(t *testing.T) {
 			t.Errorf("it wrote while it was to wait: %v", stored)
 		}
 		execute(t, where.Plain(t), "DELETE FROM notices")
-		if err := r.within(10 * time.Second); err != nil || r.report.State != rotation.Finished {
+		if err := r.within(30 * time.Second); err != nil || r.report.State != rotation.Finished {
 			t.Errorf("%v: %+v", err, r.report)
 		}
 		if stored := versions(t, where); stored["1"] > 0 {
@@ -140,7 +140,7 @@ func TestMaxWaitOfARun(t *testing.T) {
 			"SELECT reason FROM no_such_one": "a throttle failed: gormcrypt: a throttle's query: ",
 		} {
 			r := again(t, where, promoted, rotation.Config{MaxWait: 1200 * time.Millisecond, Throttles: []rotation.Throttle{rotation.Query(plain, query)}})
-			if err := r.within(5 * time.Second); !errors.Is(err, rotation.ErrWaited) || !strings.Contains(err.Error(), want) {
+			if err := r.within(30 * time.Second); !errors.Is(err, rotation.ErrWaited) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v", query, err)
 			}
 			r.sees("why", func(p rotation.Progress) bool { return strings.HasPrefix(p.Waits, want) })
@@ -149,7 +149,7 @@ func TestMaxWaitOfARun(t *testing.T) {
 			}
 		}
 		r := again(t, where, promoted, rotation.Config{})
-		if err := r.within(10 * time.Second); err != nil || !r.report.Resumed || r.report.State != rotation.Finished {
+		if err := r.within(30 * time.Second); err != nil || !r.report.Resumed || r.report.State != rotation.Finished {
 			t.Errorf("%v: %+v", err, r.report)
 		}
 	})
@@ -169,11 +169,11 @@ func TestLimitsBySomebodyElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := r.sees("other limits", func(p rotation.Progress) bool { return p.Swapped > 150 })
-		if took := time.Since(began); took > 3*time.Second || p.Swapped > 700 {
+		if took := time.Since(began); took > 20*time.Second || p.Swapped > 700 {
 			t.Errorf("%d rows after %s at 200 in a second", p.Swapped, took)
 		}
 		r.cancel()
-		if err := r.within(2 * time.Second); !errors.Is(err, context.Canceled) {
+		if err := r.within(30 * time.Second); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		if err := rotation.SetLimits(t.Context(), r.other, id, slow); err != nil {
@@ -191,7 +191,7 @@ func TestLimitsBySomebodyElse(t *testing.T) {
 		if err := rotation.SetLimits(t.Context(), r.other, id, rotation.Limits{Duty: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.within(3 * time.Second); err != nil || !r.report.Resumed || r.report.State != rotation.Finished {
+		if err := r.within(30 * time.Second); err != nil || !r.report.Resumed || r.report.State != rotation.Finished {
 			t.Errorf("%v: %+v", err, r.report)
 		}
 		if err := rotation.SetLimits(t.Context(), r.other, id, slow); err == nil || !strings.Contains(err.Error(), "is over") {
@@ -228,7 +228,7 @@ func TestPauseResumeCancel(t *testing.T) {
 		if err := rotation.Cancel(t.Context(), r.other, id, "enough"); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.within(3 * time.Second); !errors.Is(err, rotation.ErrCancelled) || r.report.State != rotation.Cancelled || r.report.Reason != "enough" {
+		if err := r.within(30 * time.Second); !errors.Is(err, rotation.ErrCancelled) || r.report.State != rotation.Cancelled || r.report.Reason != "enough" {
 			t.Errorf("%v: %+v", err, r.report)
 		}
 		if err := rotation.Resume(t.Context(), r.other, id); err == nil {

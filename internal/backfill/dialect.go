@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // dialect is what the databases say differently.
@@ -33,6 +34,24 @@ type dialect interface {
 	// transient reports whether an error may be gone when the same is tried again,
 	// and smaller whether that is likelier with less.
 	transient(err error) (again, smaller bool)
+
+	// whole runs f so that it sees every row of every table, or an error.
+	whole(ctx context.Context, pool *sql.DB, f func(on querier) error) error
+	// collated returns the columns of a table that are to be read in the collation
+	// "C".
+	collated(ctx context.Context, on querier, table string) (map[string]bool, error)
+	// version returns an expression of a column for what Tally.add wants. It fails
+	// for no value.
+	version(column, magic string) string
+	// sample is what follows the name of a table of which about a share is read.
+	sample(share float64) string
+
+	// startsWith returns a condition for a column whose value starts with a prefix.
+	startsWith(column, prefix string) string
+	// standing returns those guards of a table that are in the database.
+	standing(ctx context.Context, on querier, guards []Guard) ([]Guard, error)
+	// guarded does what Counter.Guard does.
+	guarded(ctx context.Context, pool *sql.DB, guards []Guard, wait time.Duration) ([]int64, error)
 }
 
 // described is a table with the statements for it.

@@ -83,6 +83,7 @@ type Plan struct {
 // Job is a job in the ledger.
 type Job struct {
 	ID, Title, Hash string
+	Tables          []Table
 	State           string
 	Pass            Pass
 	// Reason is why a job waits or ended, empty if there is nothing to say.
@@ -164,10 +165,6 @@ func (l *Ledger) exec(ctx context.Context, on execer, query string, args ...any)
 
 type execer interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}
-
-type querier interface {
-	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
 }
 
 // Begin returns the job that goes on with a plan: the unfinished one in the
@@ -306,7 +303,7 @@ func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, er
 		if err := json.Unmarshal([]byte(text), &plan); err != nil {
 			return nil, fmt.Errorf("gormcrypt: the plan of job %s in the ledger cannot be read: %w", job.ID, err)
 		}
-		job.Title = plan.Title
+		job.Title, job.Tables = plan.Title, plan.Tables
 		job.CreatedAt, job.UpdatedAt = time.UnixMilli(created).UTC(), time.UnixMilli(updated).UTC()
 		jobs = append(jobs, job)
 	}
@@ -399,4 +396,31 @@ func (l *Ledger) Quarantine(ctx context.Context, id string) ([]QuarantinedValue,
 		all = append(all, row)
 	}
 	return all, rows.Err()
+}
+
+// QuarantinedRows are rows in quarantine that a job could not seal anew for the
+// same column and key version.
+type QuarantinedRows struct {
+	Job, Table, Column, Version string
+	Rows                        int64
+	// NotedAt is when the last of them was noted.
+	NotedAt time.Time
+}
+
+// QuarantineOfAll returns what is in quarantine, of all jobs.
+func (l *Ledger) QuarantineOfAll(ctx context.Context) ([]QuarantinedRows, error) {
+	var all []QuarantinedRows
+	err := l.query(ctx, "SELECT job, table_name, column_name, key_version, count(*), max(noted_at) FROM gormcrypt_quarantine GROUP BY job, table_name, column_name, key_version ORDER BY table_name, column_name, job, key_version",
+		nil, 6, func(values []any) error {
+			rows := QuarantinedRows{Job: text(values[0]), Table: text(values[1]), Column: text(values[2]), Version: text(values[3])}
+			rows.Rows, _ = values[4].(int64)
+			at, _ := values[5].(int64)
+			rows.NotedAt = time.UnixMilli(at).UTC()
+			all = append(all, rows)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+	}
+	return all, nil
 }

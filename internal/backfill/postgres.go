@@ -37,6 +37,47 @@ func (postgres) reading(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithCancel(ctx)
 }
 
+// whole turns an error of policies for rows on, which would hide some of them. In
+// READ COMMITTED, whatever the default is, every statement sees what was
+// committed before it.
+func (postgres) whole(ctx context.Context, pool *sql.DB, f func(on querier) error) error {
+	tx, err := pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "SET LOCAL row_security = off"); err != nil {
+		return err
+	}
+	return f(tx)
+}
+
+// collated are all columns of text. In a collation that takes different characters
+// for equal, PostgreSQL does not look for a character.
+func (postgres) collated(ctx context.Context, on querier, table string) (map[string]bool, error) {
+	columns := map[string]bool{}
+	err := scan(ctx, on, "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND attcollation <> 0",
+		[]any{quoteTable(table)}, 1, func(values []any) error {
+			columns[text(values[0])] = true
+			return nil
+		})
+	return columns, err
+}
+
+// version has literals without a type, which are text or bytea as the column is.
+func (postgres) version(column, magic string) string {
+	begin := len(magic) + 1
+	found := fmt.Sprintf("substr(%s, %d, position(':' in substr(%s, %d, %d)))", column, begin, column, begin, versionWidth)
+	if magic == "" {
+		return found
+	}
+	return fmt.Sprintf("CASE WHEN substr(%s, 1, %d) <> '%s' THEN '%s' ELSE %s END", column, len(magic), magic, noMagic, found)
+}
+
+func (postgres) sample(share float64) string {
+	return fmt.Sprintf(" TABLESAMPLE SYSTEM (%f)", 100*share)
+}
+
 // transient looks at the class of the error, of whichever driver.
 func (postgres) transient(err error) (again, smaller bool) {
 	var state interface{ SQLState() string }

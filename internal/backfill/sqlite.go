@@ -18,12 +18,13 @@ func (sqlite) lockJobs() string { return "UPDATE gormcrypt_jobs SET id = id WHER
 
 func (sqlite) skipLocked() string { return "" }
 
+// stale: of no bytes, substr makes NULL.
 func (sqlite) stale(cell Cell) string {
 	prefix := "'" + cell.Prefix + "'"
 	if cell.Binary {
 		prefix = fmt.Sprintf("x'%x'", cell.Prefix)
 	}
-	return fmt.Sprintf("substr(%s, 1, %d) <> %s", quote(cell.Column), len(cell.Prefix), prefix)
+	return fmt.Sprintf("CASE WHEN %s IS NULL THEN 0 ELSE coalesce(substr(%s, 1, %d), '') <> %s END", quote(cell.Column), quote(cell.Column), len(cell.Prefix), prefix)
 }
 
 func (sqlite) oneWriter() bool { return true }
@@ -32,6 +33,29 @@ func (sqlite) oneWriter() bool { return true }
 // which takes longer than to read it. A batch is read in milliseconds.
 func (sqlite) reading(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithoutCancel(ctx), func() {}
+}
+
+func (sqlite) whole(_ context.Context, pool *sql.DB, f func(on querier) error) error { return f(pool) }
+
+// collated are none: what substr returns has no collation.
+func (sqlite) collated(context.Context, querier, string) (map[string]bool, error) { return nil, nil }
+
+// version looks at bytes as bytes and at text as text, whichever a value is: a
+// column takes both. Of no bytes, substr makes NULL.
+func (sqlite) version(column, magic string) string {
+	begin, without := len(magic)+1, ""
+	found := fmt.Sprintf("substr(%s, %d, instr(substr(%s, %d, %d), CASE typeof(%s) WHEN 'blob' THEN x'3a' ELSE ':' END))",
+		column, begin, column, begin, versionWidth, column)
+	if magic != "" {
+		without = fmt.Sprintf(" WHEN coalesce(substr(%s, 1, %d), '') NOT IN ('%s', x'%x') THEN '%s'", column, len(magic), magic, magic, noMagic)
+	}
+	return fmt.Sprintf("CASE WHEN %s IS NULL THEN NULL%s ELSE coalesce(%s, '') END", column, without, found)
+}
+
+// sample takes each row by lot.
+func (sqlite) sample(share float64) string {
+	const bits = 40
+	return fmt.Sprintf(" WHERE (random() & %d) < %d", int64(1)<<bits-1, int64(share*(1<<bits)))
 }
 
 // transient: SQLITE_BUSY and SQLITE_LOCKED, by their messages, which all drivers

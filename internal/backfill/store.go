@@ -176,24 +176,7 @@ func (d *Database) row(table int, values []any) Row {
 // query sends a SELECT and has see look at each row, whose values are its own
 // until the next.
 func (l *Ledger) query(ctx context.Context, query string, args []any, columns int, see func(values []any) error) error {
-	rows, err := l.pool.QueryContext(ctx, l.rebind(query), args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	values, into := make([]any, columns), make([]any, columns)
-	for i := range values {
-		into[i] = &values[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		if err := see(values); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return scan(ctx, l.pool, l.rebind(query), args, columns, see)
 }
 
 // Write implements Store.
