@@ -316,14 +316,16 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		return pass, nil
 	}
 	n, err := d.exec(ctx, d.pool, "UPDATE gormcrypt_jobs SET settling_until = "+d.now()+" + ? WHERE id = ? AND state = ? AND phase = ? AND pass = ? AND settling_until < "+d.now(),
-		10*d.lease.Milliseconds(), d.job, Running, string(from.Phase), from.Number)
+		d.lease.Milliseconds(), d.job, Running, string(from.Phase), from.Number)
 	if err != nil {
 		return pass, d.failed("writing to the ledger", err)
 	}
 	if n == 0 { // somebody else counts
 		return pass, nil
 	}
+	renewed := d.keepSettling(ctx, from)
 	stale, poisoned, quarantined, err := d.left(ctx)
+	renewed()
 	if err != nil {
 		_, again := d.exec(ctx, d.pool, "UPDATE gormcrypt_jobs SET settling_until = 0 WHERE id = ? AND phase = ? AND pass = ?", d.job, string(from.Phase), from.Number)
 		return pass, errors.Join(err, again)
@@ -346,6 +348,25 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		return pass, d.failed("writing to the ledger", err)
 	}
 	return d.Pass(ctx)
+}
+
+// keepSettling has others go on waiting while this one counts, which may take long,
+// until what it returns is called. If this process dies, another one counts when the
+// time of a lease is over.
+func (d *Database) keepSettling(ctx context.Context, pass Pass) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() {
+		for sleep(ctx, d.lease/3) == nil {
+			// If this fails, somebody else may count too, which changes nothing.
+			_, _ = d.exec(ctx, d.pool, "UPDATE gormcrypt_jobs SET settling_until = "+d.now()+" + ? WHERE id = ? AND phase = ? AND pass = ?",
+				d.lease.Milliseconds(), d.job, string(pass.Phase), pass.Number)
+		}
+	})
+	return func() {
+		cancel()
+		group.Wait()
+	}
 }
 
 // settle decides what follows a pass, of how many rows are stale that can be
