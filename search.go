@@ -305,6 +305,9 @@ func (w *rewriter) comparison(ctx context.Context, c *comparison) (wanted [][]an
 	if err != nil {
 		return nil, err
 	}
+	if c.start > 0 && !strings.ContainsRune(" (\t\n", rune(w.query[c.start-1])) {
+		w.text.WriteByte(' ') // "WHERE?=email" begins with what stands by itself
+	}
 	w.text.WriteString(c.column)
 	switch {
 	case len(terms) == 1 && c.negated:
