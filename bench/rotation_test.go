@@ -2,12 +2,15 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"runtime/metrics"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,10 +24,12 @@ import (
 )
 
 var (
-	rotatedRows = flag.Int("rotation.rows", 100_000, "rows of the tables of BenchmarkRotation")
-	savedRows   = flag.Int("rotation.saved", 3000, "rows that BenchmarkRotation saves one by one")
-	memoryRows  = flag.Int("rotation.memory", 300_000, "rows of the large table of BenchmarkRotationMemory, 1,000,000 for the full size")
-	fewMemory   = flag.Int("rotation.memory-few", 100_000, "rows of its small table")
+	rotatedRows       = flag.Int("rotation.rows", 100_000, "rows of the tables of BenchmarkRotation and BenchmarkForeground, 300,000 for the full size")
+	savedRows         = flag.Int("rotation.saved", 3000, "rows that BenchmarkRotation saves one by one")
+	foregroundRate    = flag.Int("rotation.foreground", 300, "operations a second of BenchmarkForeground")
+	foregroundWindows = flag.Int("rotation.windows", 10, "windows of BenchmarkForeground")
+	memoryRows        = flag.Int("rotation.memory", 300_000, "rows of the large table of BenchmarkRotationMemory, 1,000,000 for the full size")
+	fewMemoryRows     = flag.Int("rotation.memory-few", 100_000, "rows of its small table")
 )
 
 // rotated has two encrypted columns.
@@ -263,6 +268,112 @@ func (t rotatedTable) save(b *testing.B, rows int) time.Duration {
 	return time.Since(start)
 }
 
+// BenchmarkForeground measures how long an application waits while a rotation at
+// defaults runs beside it: by a steady load of reads by key and updates of
+// encrypted columns, far from what the database can do, in windows of two seconds
+// with and without the rotation, -rotation.windows of them, or until it has ended.
+// The rotation has a pool of its own, in the same process, and the database runs on
+// the same machine. An operation begins when it is due, whether the one before has
+// ended or not.
+//
+// The metric x-p99 is the ratio of the two 99th percentiles of all windows.
+func BenchmarkForeground(b *testing.B) {
+	b.Run("SQLite", func(b *testing.B) { benchmarkForeground(b, testdb.SQLite) })
+	b.Run("PostgreSQL", func(b *testing.B) { benchmarkForeground(b, testdb.Postgres) })
+}
+
+func benchmarkForeground(b *testing.B, open func(testing.TB) testdb.Database) {
+	const window = 2 * time.Second
+	table := newRotated(b, open, *rotatedRows)
+	var times [2][]time.Duration // without a rotation, and with one
+	var swapped int64            // in all windows with one
+	for b.Loop() {
+		database := table.copy(b, table.size)
+		app := table.use(b, database.Open(b, nil), table.promoted)
+		job, err := rotation.New(table.use(b, database.Open(b, nil), table.promoted), rotation.Config{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var before int64
+		for round := range *foregroundWindows {
+			ctx, cancel := context.WithTimeout(context.Background(), window)
+			var took []time.Duration
+			var group sync.WaitGroup
+			group.Go(func() { took = table.load(ctx, b, app) })
+			with := round % 2
+			report := rotation.Report{Status: rotation.Status{Swapped: before}}
+			if with == 1 {
+				report, err = job.Run(ctx)
+			}
+			ended := with == 1 && err == nil
+			if ended {
+				cancel() // what comes now is without it
+			}
+			group.Wait()
+			cancel()
+			times[with] = append(times[with], took...)
+			swapped += report.Swapped - before
+			before = report.Swapped
+			if ended {
+				break
+			}
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				b.Fatal(err)
+			}
+		}
+	}
+	var p99 [2]float64
+	for with, all := range times {
+		slices.Sort(all)
+		p99[with] = float64(all[len(all)*99/100].Microseconds()) / 1000
+		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, []string{"ms-p50-without", "ms-p50"}[with])
+	}
+	b.ReportMetric(p99[1]/p99[0], "x-p99")
+	b.ReportMetric(p99[0], "ms-p99-without")
+	b.ReportMetric(p99[1], "ms-p99")
+	b.ReportMetric(float64(swapped)/(float64(len(times[1]))/float64(*foregroundRate)), "rows/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// load works as an application does until ctx ends, and returns how long each
+// operation took from when it was due.
+func (t rotatedTable) load(ctx context.Context, b *testing.B, db *gorm.DB) []time.Duration {
+	const users = 8
+	var mu sync.Mutex
+	var all []time.Duration
+	var group sync.WaitGroup
+	every := time.Second * users / time.Duration(*foregroundRate)
+	for range users {
+		group.Go(func() {
+			due := time.Now().Add(rand.N(every))
+			for {
+				time.Sleep(time.Until(due))
+				if ctx.Err() != nil {
+					return
+				}
+				row := rotated{ID: 1 + rand.Int64N(int64(t.size))}
+				var err error
+				if rand.IntN(3) > 0 {
+					err = db.Take(&row).Error
+				} else {
+					err = db.Model(&row).Updates(rotated{Email: "new@example.org", Note: "new"}).Error
+				}
+				took := time.Since(due)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				mu.Lock()
+				all = append(all, took)
+				mu.Unlock()
+				due = due.Add(every)
+			}
+		})
+	}
+	group.Wait()
+	return all
+}
+
 // BenchmarkRotationMemory measures the most that the heap has while tables of two
 // sizes are rotated. The metric x-rows is the ratio of the two.
 func BenchmarkRotationMemory(b *testing.B) {
@@ -273,7 +384,7 @@ func BenchmarkRotationMemory(b *testing.B) {
 func benchmarkRotationMemory(b *testing.B, open func(testing.TB) testdb.Database) {
 	var ratios []float64
 	peaks := map[int][]float64{}
-	sizes := []int{*fewMemory, *memoryRows}
+	sizes := []int{*fewMemoryRows, *memoryRows}
 	tables := map[int]rotatedTable{}
 	for _, size := range sizes {
 		tables[size] = newRotated(b, open, size)

@@ -124,11 +124,15 @@ func (r *Runner) keep(ctx context.Context) error {
 	return nil
 }
 
-// release gives the shard back. Nothing is lost if that fails.
+// release gives the shard back, with what was gone through since the last
+// checkpoint. If that fails, it is gone through again.
 func (r *Runner) release(ctx context.Context) {
 	if shard := r.Shard(); shard != nil {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
+		if r.owed != (Counts{}) {
+			_, _ = r.Store.Write(ctx, *shard, Checkpoint{Cursor: shard.After, Counts: r.owed})
+		}
 		_ = r.Store.Release(ctx, *shard)
 		r.drop()
 	}
