@@ -93,9 +93,6 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Limits are what a job may take of a database.
-type Limits = backfill.Limits
-
 // Throttle says when a job should wait.
 type Throttle = backfill.Throttle
 

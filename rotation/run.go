@@ -26,8 +26,12 @@ type run struct {
 func newRun(r *Rotation, ledger *backfill.Ledger, database *backfill.Database, id string) *run {
 	return &run{
 		Rotation: r, ledger: ledger, database: database, id: id, log: r.config.Logger.With("job", id),
-		pressure: backfill.NewPressure(r.config.Limits, r.config.Throttles, r.config.MaxWait),
+		pressure: backfill.NewPressure(r.gentle(r.config.Limits), r.config.Throttles, r.config.MaxWait),
 	}
+}
+
+func (r *Rotation) gentle(l Limits) Limits {
+	return gentle(l, r.db.Dialector.Name(), r.config.Workers)
 }
 
 // work runs all workers. The first error stops the others.
@@ -119,7 +123,7 @@ func (r *run) adopt(text string) {
 	var limits Limits
 	if err := json.Unmarshal([]byte(text), &limits); err == nil && limits.Check() == nil {
 		r.limits = text
-		r.pressure.SetLimits(limits)
+		r.pressure.SetLimits(r.gentle(limits))
 	}
 }
 

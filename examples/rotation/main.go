@@ -91,7 +91,7 @@ func rotate(ctx context.Context, dir, dsn string, progress func(rotation.Progres
 	if err != nil {
 		return err
 	}
-	job, err := rotation.New(db, rotation.Config{Lease: 2 * time.Second, ShardRows: 2000, Progress: progress, Limits: rotation.Limits{Rate: 5000}})
+	job, err := rotation.New(db, rotation.Config{Lease: 2 * time.Second, ShardRows: 2000, Progress: progress, Limits: rotation.Limits{Rate: 5000, Duty: 1}})
 	if err != nil {
 		return err
 	}
