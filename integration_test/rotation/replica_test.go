@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,18 +161,28 @@ func replicate(t *testing.T, where testdb.Database, name string) *replica {
 		t.Fatalf("the server answers with %T", message)
 	}
 	r := &replica{t: t, conn: conn, got: make(chan uint64, 1000)}
-	go func() {
+	receiving, stop := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	t.Cleanup(func() { // before the connection is closed, which is not for two goroutines
+		stop()
+		group.Wait()
+	})
+	group.Go(func() {
 		for {
-			message, err := conn.ReceiveMessage(context.Background())
+			message, err := conn.ReceiveMessage(receiving)
 			if err != nil {
 				return
 			}
 			// 'w', where it begins, where the log ends, the time, and the log.
 			if data, ok := message.(*pgproto3.CopyData); ok && data.Data[0] == 'w' {
-				r.got <- binary.BigEndian.Uint64(data.Data[1:]) + uint64(len(data.Data)-25)
+				select {
+				case r.got <- binary.BigEndian.Uint64(data.Data[1:]) + uint64(len(data.Data)-25):
+				case <-receiving.Done():
+					return
+				}
 			}
 		}
-	}()
+	})
 	return r
 }
 
