@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
 	"github.com/gormcrypt/gormcrypt/keyring"
@@ -46,11 +47,7 @@ const (
 // thousand rows of each anew without writing them. It changes nothing, and does
 // not create the ledger.
 func (r *Rotation) Plan(ctx context.Context) (Plan, error) {
-	pool, err := r.db.DB()
-	if err != nil {
-		return Plan{}, err
-	}
-	tables, err := backfill.Describe(ctx, pool, r.db.Dialector.Name(), r.plan)
+	tables, err := r.tables(ctx)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -59,7 +56,7 @@ func (r *Rotation) Plan(ctx context.Context) (Plan, error) {
 		one := TablePlan{Table: codec.table.Name}
 		rows, stale, err := tables.Count(ctx, i)
 		if err != nil {
-			return Plan{}, err
+			return Plan{}, fmt.Errorf("gormcrypt: %w", err)
 		}
 		one.Rows = rows
 		for j, cell := range codec.cells {
@@ -67,7 +64,7 @@ func (r *Rotation) Plan(ctx context.Context) (Plan, error) {
 		}
 		some, err := tables.Read(ctx, backfill.Shard{Table: i, Pass: backfill.Pass{Phase: backfill.Rewriting}}, backfill.Room{Rows: tried, Stale: tried, Bytes: triedBytes})
 		if err != nil {
-			return Plan{}, err
+			return Plan{}, fmt.Errorf("gormcrypt: %w", err)
 		}
 		for _, row := range some.Rows {
 			_, poison, err := codec.Reseal(row)

@@ -208,7 +208,7 @@ func checkUnique(t manifest.Table, config Config) error {
 		if slices.Contains(config.Unique, t.Name+"."+name) {
 			return nil
 		}
-		return fmt.Errorf("gormcrypt: %s.%s is unique, and while two index keys are live the constraint does not see that values under one and the other are equal: the application could write a value twice; go the two-column way of docs/rotation.md, or name the column in Config.Unique", t.Name, name)
+		return fmt.Errorf("gormcrypt: %s.%s is unique, and while two index keys are live the constraint does not see that values under one and the other are equal: the application could write a value twice; have it look before it writes, as docs/rotation.md says, and name the column in Config.Unique", t.Name, name)
 	}
 	for _, column := range t.Columns {
 		if column.Unique && column.Deterministic {
@@ -261,17 +261,17 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, t backfill.Table) ([]backfill.Key, int64, error) {
-		return ledger.Bounds(ctx, t, r.config.ShardRows)
+	tables, err := r.tables(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, table int) ([]backfill.Key, int64, error) {
+		return tables.Bounds(ctx, table, r.config.ShardRows)
 	})
 	if err != nil {
 		return Report{}, err
 	}
-	database, err := ledger.Open(ctx, id, r.plan, r.config.Lease)
-	if err != nil {
-		return Report{}, err
-	}
-	run := newRun(r, ledger, database, id)
+	run := newRun(r, ledger, ledger.Open(id, tables, r.config.Lease), id)
 	err = run.work(ctx)
 	report := Report{Job: id, Resumed: resumed, Target: r.target}
 	status, statusErr := Find(context.WithoutCancel(ctx), r.db, id)
@@ -284,6 +284,15 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	}
 	run.finish(status, err)
 	return report, err
+}
+
+// tables finds the tables of the plan in the database.
+func (r *Rotation) tables(ctx context.Context) (*backfill.Tables, error) {
+	pool, err := r.db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: %w", err)
+	}
+	return backfill.OpenTables(ctx, pool, r.db.Dialector.Name(), r.plan.Tables)
 }
 
 // outcome returns the error of a job that is over.

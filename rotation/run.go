@@ -21,6 +21,7 @@ type run struct {
 	pressure *backfill.Pressure
 	log      *slog.Logger
 	limits   string // as the ledger has them
+	meter    meter
 }
 
 func newRun(r *Rotation, ledger *backfill.Ledger, database *backfill.Database, id string) *run {
@@ -92,7 +93,6 @@ func (r *run) saved(ctx context.Context, counts backfill.Counts) error {
 func (r *run) watch(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	var meter meter
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,7 +111,7 @@ func (r *run) watch(ctx context.Context) {
 				reason += ": " + job.Reason
 			}
 		}
-		r.tell(meter.progress(status(job), reason, time.Now()))
+		r.tell(r.meter.progress(status(job), reason, time.Now()))
 	}
 }
 
@@ -134,8 +134,7 @@ func (r *run) tell(p Progress) {
 
 // finish says how the run ended.
 func (r *run) finish(status Status, err error) {
-	var meter meter
-	p := meter.progress(status, "", time.Now())
+	p := r.meter.progress(status, "", time.Now())
 	r.config.Progress(p)
 	switch {
 	case err == nil:

@@ -38,14 +38,9 @@ func TestReadsKeepToTheirRoom(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		plan := backfill.Plan{Tables: []backfill.Table{{
+		tables, err := backfill.OpenTables(t.Context(), pool, where.Name, []backfill.Table{{
 			Name: "notes", Key: []string{"id"}, Cells: []backfill.Cell{{Column: "note", Prefix: "gc1:2:"}}, Sources: []backfill.Source{{Column: "about"}},
-		}}}
-		ledger, err := backfill.OpenLedger(t.Context(), pool, where.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		store, err := ledger.Open(t.Context(), "job", plan, 0)
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +63,7 @@ func TestReadsKeepToTheirRoom(t *testing.T) {
 			shard := backfill.Shard{Pass: c.pass}
 			var bytes, rows int64
 			for i, want := range c.reads {
-				part, err := store.Read(t.Context(), shard, c.room)
+				part, err := tables.Read(t.Context(), shard, c.room)
 				if err != nil {
 					t.Fatalf("%s: %v", c.name, err)
 				}

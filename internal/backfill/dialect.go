@@ -21,9 +21,6 @@ type dialect interface {
 	lockJobs() string
 	// skipLocked is what a subquery ends with that is to leave locked rows out.
 	skipLocked() string
-	// stale returns a condition for a cell whose value is not current, and others
-	// the same for any value of another format.
-	stale(cell Cell) string
 	// describe completes a table with what the database knows of it.
 	describe(ctx context.Context, pool *sql.DB, t Table) (described, error)
 	// oneWriter reports that the database has one writer at a time, for which the
@@ -46,7 +43,8 @@ type dialect interface {
 	// sample is what follows the name of a table of which about a share is read.
 	sample(share float64) string
 
-	// startsWith returns a condition for a column whose value starts with a prefix.
+	// startsWith returns a condition for a column whose value starts with a prefix. It
+	// is not true for NULL.
 	startsWith(column, prefix string) string
 	// standing returns those guards of a table that are in the database.
 	standing(ctx context.Context, on querier, guards []Guard) ([]Guard, error)

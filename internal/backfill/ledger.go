@@ -141,19 +141,6 @@ func (l *Ledger) create(ctx context.Context) error {
 	return nil
 }
 
-// in runs f in a transaction.
-func (l *Ledger) in(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := l.pool.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
 // exec runs a statement with question marks, and returns how many rows it changed.
 func (l *Ledger) exec(ctx context.Context, on execer, query string, args ...any) (int64, error) {
 	result, err := on.ExecContext(ctx, l.rebind(query), args...)
@@ -170,7 +157,7 @@ type execer interface {
 // Begin returns the job that goes on with a plan: the unfinished one in the
 // ledger, or a new one, whose tables shards cuts and counts. It returns an error
 // if an unfinished job with another plan is about one of the tables.
-func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, t Table) (bounds []Key, rows int64, err error)) (id string, resumed bool, err error) {
+func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, table int) (bounds []Key, rows int64, err error)) (id string, resumed bool, err error) {
 	if id, err = l.unfinished(ctx, l.pool, plan, hash); err != nil || id != "" {
 		return id, true, err
 	}
@@ -181,7 +168,7 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 	var all []shard
 	var total int64
 	for i, table := range plan.Tables {
-		bounds, rows, err := shards(ctx, table)
+		bounds, rows, err := shards(ctx, i)
 		if err != nil {
 			return "", false, fmt.Errorf("gormcrypt: cutting the table %s into shards: %w", table.Name, err)
 		}
@@ -197,7 +184,7 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 	if err != nil {
 		return "", false, err
 	}
-	err = l.in(ctx, func(tx *sql.Tx) error {
+	err = inTx(ctx, l.pool, func(tx *sql.Tx) error {
 		// Whoever else begins now waits here, and then finds this job.
 		if _, err := l.exec(ctx, tx, l.lockJobs()); err != nil {
 			return err
@@ -410,7 +397,7 @@ type QuarantinedRows struct {
 // QuarantineOfAll returns what is in quarantine, of all jobs.
 func (l *Ledger) QuarantineOfAll(ctx context.Context) ([]QuarantinedRows, error) {
 	var all []QuarantinedRows
-	err := l.query(ctx, "SELECT job, table_name, column_name, key_version, count(*), max(noted_at) FROM gormcrypt_quarantine GROUP BY job, table_name, column_name, key_version ORDER BY table_name, column_name, job, key_version",
+	err := scan(ctx, l.pool, "SELECT job, table_name, column_name, key_version, count(*), max(noted_at) FROM gormcrypt_quarantine GROUP BY job, table_name, column_name, key_version ORDER BY table_name, column_name, job, key_version",
 		nil, 6, func(values []any) error {
 			rows := QuarantinedRows{Job: text(values[0]), Table: text(values[1]), Column: text(values[2]), Version: text(values[3])}
 			rows.Rows, _ = values[4].(int64)

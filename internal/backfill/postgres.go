@@ -21,14 +21,6 @@ func (postgres) lockJobs() string {
 
 func (postgres) skipLocked() string { return " FOR UPDATE SKIP LOCKED" }
 
-func (postgres) stale(cell Cell) string {
-	prefix := "'" + cell.Prefix + "'"
-	if cell.Binary {
-		prefix = fmt.Sprintf(`'\x%x'::bytea`, cell.Prefix)
-	}
-	return fmt.Sprintf("substr(%s, 1, %d) <> %s", quote(cell.Column), len(cell.Prefix), prefix)
-}
-
 func (postgres) oneWriter() bool { return false }
 
 // reading: what is left of a result when it is closed is sent for nothing, and may

@@ -18,15 +18,6 @@ func (sqlite) lockJobs() string { return "UPDATE gormcrypt_jobs SET id = id WHER
 
 func (sqlite) skipLocked() string { return "" }
 
-// stale: of no bytes, substr makes NULL.
-func (sqlite) stale(cell Cell) string {
-	prefix := "'" + cell.Prefix + "'"
-	if cell.Binary {
-		prefix = fmt.Sprintf("x'%x'", cell.Prefix)
-	}
-	return fmt.Sprintf("CASE WHEN %s IS NULL THEN 0 ELSE coalesce(substr(%s, 1, %d), '') <> %s END", quote(cell.Column), quote(cell.Column), len(cell.Prefix), prefix)
-}
-
 func (sqlite) oneWriter() bool { return true }
 
 // reading: a driver may start a goroutine for each row that could be cancelled,

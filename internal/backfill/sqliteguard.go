@@ -57,8 +57,10 @@ func (d sqlite) trigger(g Guard, event string) string {
 		schema, quote(g.Name()+"_"+strings.ToLower(event)), event, of, quote(table), d.startsWith("NEW."+column, g.Prefix), strings.ReplaceAll(says, "'", "''"))
 }
 
+// startsWith takes bytes and text, whatever the column is declared to hold. Of no
+// bytes, substr makes NULL.
 func (sqlite) startsWith(column, prefix string) string {
-	return fmt.Sprintf("substr(%s, 1, %d) IN ('%s', x'%x')", column, len(prefix), prefix, prefix)
+	return fmt.Sprintf("coalesce(substr(%s, 1, %d), '') IN ('%s', x'%x')", column, len(prefix), prefix, prefix)
 }
 
 func (sqlite) standing(ctx context.Context, on querier, guards []Guard) ([]Guard, error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -16,9 +15,8 @@ import (
 // concurrent use.
 type Database struct {
 	*Ledger
+	tables *Tables
 	job    string
-	plan   Plan
-	tables []described
 	lease  time.Duration
 	// turn is held to write a batch, if the database has one writer at a time.
 	turn sync.Mutex
@@ -30,16 +28,8 @@ const maxPasses = 20
 
 // Open returns the store of a job. A shard is taken over when its owner has not
 // been heard of for the time of a lease.
-func (l *Ledger) Open(ctx context.Context, job string, plan Plan, lease time.Duration) (*Database, error) {
-	d := &Database{Ledger: l, job: job, plan: plan, lease: lease}
-	for _, table := range plan.Tables {
-		described, err := l.describe(ctx, l.pool, table)
-		if err != nil {
-			return nil, fmt.Errorf("gormcrypt: %w", err)
-		}
-		d.tables = append(d.tables, described)
-	}
-	return d, nil
+func (l *Ledger) Open(job string, tables *Tables, lease time.Duration) *Database {
+	return &Database{Ledger: l, tables: tables, job: job, lease: lease}
 }
 
 // Transient reports whether an error may be gone when the same is tried again,
@@ -77,119 +67,38 @@ RETURNING number, table_number, fence, after_key, upto_key, (SELECT phase FROM g
 }
 
 func (d *Database) failed(what string, err error) error {
-	if d.job == "" {
-		return fmt.Errorf("gormcrypt: %s: %w", what, err)
-	}
 	return fmt.Errorf("gormcrypt: job %s: %s: %w", d.job, what, err)
 }
 
-// errFull ends a read that has no more room.
-var errFull = errors.New("there is no more room")
-
 // Read implements Store.
 func (d *Database) Read(ctx context.Context, shard Shard, room Room) (Part, error) {
-	table, described := d.plan.Tables[shard.Table], d.tables[shard.Table]
-	columns := described.keys()
-	for _, cell := range table.Cells {
-		column := quote(cell.Column)
-		if shard.Pass.Phase == Rewriting {
-			column = "CASE WHEN " + d.stale(cell) + " THEN " + column + " END"
-		}
-		columns = append(columns, column)
+	part, err := d.tables.Read(ctx, shard, room)
+	if err != nil {
+		return Part{}, fmt.Errorf("gormcrypt: job %s: %w", d.job, err)
 	}
-	for _, source := range table.Sources {
-		columns = append(columns, quote(source.Column))
-	}
-	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteTable(table.Name) + " AS t"
-	var args []any
-	between := " WHERE "
-	if shard.After != nil {
-		query += between + table.compare("t.", ">", described.bound)
-		args, between = append(args, shard.After...), " AND "
-	}
-	if shard.UpTo != nil {
-		query += between + table.compare("t.", "<=", described.bound)
-		args = append(args, shard.UpTo...)
-	}
-	query += " ORDER BY " + table.order() + " LIMIT ?"
-	ctx, cancel := d.reading(ctx)
-	defer cancel()
-	var part Part
-	err := d.query(ctx, query, append(args, room.Rows), len(table.Key)+len(table.Cells)+len(table.Sources), func(values []any) error {
-		row := d.row(shard.Table, values)
-		for _, part := range row.Key {
-			if part == nil {
-				return errors.New("a row has a primary key that is NULL, so it cannot be found again; give it one")
-			}
-		}
-		bytes := row.size()
-		if part.Count > 0 && part.Bytes+bytes > room.Bytes {
-			cancel()
-			return errFull
-		}
-		part.Last = row.Key
-		part.Count++
-		part.Bytes += bytes
-		if !row.IsStale() {
-			return nil
-		}
-		part.Rows = append(part.Rows, row)
-		if shard.Pass.Phase == Rewriting && len(part.Rows) == room.Stale {
-			return errFull
-		}
-		return nil
-	})
-	switch {
-	case errors.Is(err, errFull):
-		return part, nil
-	case err != nil:
-		return Part{}, d.failed("reading "+table.Name, err)
-	}
-	part.End = part.Count < room.Rows
 	return part, nil
 }
 
-// size returns the number of bytes of what was read of a row.
-func (r Row) size() int64 {
-	var n int64
-	for _, values := range [][]any{r.Old, r.Sources} {
-		for _, value := range values {
-			switch value := value.(type) {
-			case string:
-				n += int64(len(value))
-			case []byte:
-				n += int64(len(value))
-			}
-		}
+// Look implements Store.
+func (d *Database) Look(ctx context.Context, shard Shard, keys []Key) ([]*Current, error) {
+	rows, err := d.tables.Look(ctx, shard.Table, keys)
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: job %s: %w", d.job, err)
 	}
-	return n
-}
-
-// row takes what was selected apart.
-func (d *Database) row(table int, values []any) Row {
-	t := d.plan.Tables[table]
-	own := slices.Clone(values)
-	cells, sources := len(t.Key), len(t.Key)+len(t.Cells)
-	return Row{Key: own[:cells:cells], Old: own[cells:sources:sources], Sources: own[sources:]}
-}
-
-// query sends a SELECT and has see look at each row, whose values are its own
-// until the next.
-func (l *Ledger) query(ctx context.Context, query string, args []any, columns int, see func(values []any) error) error {
-	return scan(ctx, l.pool, l.rebind(query), args, columns, see)
+	return rows, nil
 }
 
 // Write implements Store.
 func (d *Database) Write(ctx context.Context, shard Shard, checkpoint Checkpoint) (int, error) {
-	table := d.plan.Tables[shard.Table]
+	table := d.tables.plan[shard.Table]
 	if d.oneWriter() {
 		d.turn.Lock()
 		defer d.turn.Unlock()
 	}
 	var swapped int64
-	err := d.in(ctx, func(tx *sql.Tx) error {
+	err := inTx(ctx, d.pool, func(tx *sql.Tx) error {
 		var err error
-		if swapped, err = d.tables[shard.Table].swap(ctx, tx, checkpoint.Swaps); err != nil {
+		if swapped, err = d.tables.described[shard.Table].swap(ctx, tx, checkpoint.Swaps); err != nil {
 			return fmt.Errorf("writing to %s: %w", table.Name, err)
 		}
 		for _, poison := range checkpoint.Poison {
@@ -227,43 +136,6 @@ WHERE job = ? AND number = ? AND fence = ? AND EXISTS (SELECT 1 FROM gormcrypt_j
 		return ErrLost
 	}
 	return err
-}
-
-// Look implements Store.
-func (d *Database) Look(ctx context.Context, shard Shard, keys []Key) ([]*Current, error) {
-	table, described := d.plan.Tables[shard.Table], d.tables[shard.Table]
-	columns := described.keys()
-	for _, cell := range table.Cells {
-		columns = append(columns, "CASE WHEN "+d.stale(cell)+" THEN "+quote(cell.Column)+" END")
-	}
-	for _, source := range table.Sources {
-		columns = append(columns, quote(source.Column))
-	}
-	for _, cell := range table.Cells {
-		columns = append(columns, quote(cell.Column))
-	}
-	condition, args := described.look(keys)
-	found := map[string]*Current{}
-	width := len(table.Key) + 2*len(table.Cells) + len(table.Sources)
-	err := d.query(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+quoteTable(table.Name)+" AS t WHERE "+condition, args, width, func(values []any) error {
-		row := d.row(shard.Table, values[:width-len(table.Cells)])
-		found[keyText(row.Key)] = &Current{Row: row, Cells: append([]any(nil), values[width-len(table.Cells):]...)}
-		return nil
-	})
-	if err != nil {
-		return nil, d.failed("reading "+table.Name, err)
-	}
-	all := make([]*Current, len(keys))
-	for i, key := range keys {
-		all[i] = found[keyText(key)]
-	}
-	return all, nil
-}
-
-// keyText tells keys apart that were read by one statement.
-func keyText(key Key) string {
-	encoded, _ := encodeKey(key).(string)
-	return encoded
 }
 
 // Renew implements Store.
@@ -331,7 +203,7 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		return pass, errors.Join(err, again)
 	}
 	next, state, reason := settle(from, stale-poisoned, quarantined)
-	err = d.in(ctx, func(tx *sql.Tx) error {
+	err = inTx(ctx, d.pool, func(tx *sql.Tx) error {
 		n, err := d.exec(ctx, tx, "UPDATE gormcrypt_jobs SET phase = ?, pass = ?, state = ?, reason = ?, settling_until = 0, updated_at = "+d.now()+" WHERE id = ? AND phase = ? AND pass = ? AND state = ?",
 			string(next.Phase), next.Number, state, reason, d.job, string(from.Phase), from.Number, Running)
 		if err != nil || n == 0 || next.Phase == Ended {
@@ -388,24 +260,19 @@ func settle(from Pass, stale, quarantined int64) (next Pass, state, reason strin
 // left returns the number of rows that are stale, of those of them of which all
 // that is stale is known not to open, and of the values in quarantine.
 func (d *Database) left(ctx context.Context) (stale, poisoned, quarantined int64, err error) {
-	for _, table := range d.plan.Tables {
-		any := make([]string, len(table.Cells))
-		for i, cell := range table.Cells {
-			any[i] = d.stale(cell)
+	for i := range d.tables.plan {
+		rows, err := d.tables.StaleRows(ctx, i)
+		if err != nil {
+			return 0, 0, 0, d.failed("counting what is stale", err)
 		}
-		var n int64
-		query := "SELECT count(*) FROM " + quoteTable(table.Name) + " AS t WHERE " + strings.Join(any, " OR ")
-		if err := d.pool.QueryRowContext(ctx, query).Scan(&n); err != nil {
-			return 0, 0, 0, d.failed("counting what is stale in "+table.Name, err)
-		}
-		stale += n
+		stale += rows
 	}
 	rows, err := d.Quarantine(ctx, d.job)
 	if err != nil {
 		return 0, 0, 0, err
 	}
 	const chunk = 500
-	for i, table := range d.plan.Tables {
+	for i, table := range d.tables.plan {
 		of := map[string][]QuarantinedValue{}
 		var keys []Key
 		for _, row := range rows {
@@ -442,25 +309,4 @@ func onlyPoison(table Table, current *Current, known []QuarantinedValue) bool {
 		}
 	}
 	return true
-}
-
-// Bounds returns the last keys of all shards of a table but the last, of about so
-// many rows each, and the number of all rows, by one scan of its primary key.
-func (l *Ledger) Bounds(ctx context.Context, table Table, rows int) (bounds []Key, total int64, err error) {
-	described, err := l.describe(ctx, l.pool, table)
-	if err != nil {
-		return nil, 0, err
-	}
-	names := list(described.keys(), func(i int, _ string) string { return fmt.Sprintf("k%d", i) })
-	named := list(described.keys(), func(i int, column string) string { return fmt.Sprintf("%s AS k%d", column, i) })
-	query := fmt.Sprintf(`SELECT n, %s FROM (SELECT %s, row_number() OVER w AS n, lead(1) OVER w AS next FROM %s AS t WINDOW w AS (ORDER BY %s)) AS numbered
-WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, quoteTable(table.Name), table.order(), max(rows, 1))
-	err = l.query(ctx, query, nil, 1+len(table.Key), func(values []any) error {
-		total = values[0].(int64)
-		if total%int64(max(rows, 1)) == 0 {
-			bounds = append(bounds, slices.Clone(values[1:]))
-		}
-		return nil
-	})
-	return bounds, total, err
 }

@@ -1,0 +1,232 @@
+package backfill
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Tables are the tables of a plan in the database, to read. They are safe for
+// concurrent use, and need no ledger.
+type Tables struct {
+	pool *sql.DB
+	dialect
+	plan      []Table
+	described []described
+}
+
+// OpenTables finds tables in the database. It returns an error for one that is not
+// there, or lacks a column.
+func OpenTables(ctx context.Context, pool *sql.DB, dialectName string, plan []Table) (*Tables, error) {
+	d, err := dialectOf(dialectName)
+	if err != nil {
+		return nil, err
+	}
+	all := &Tables{pool: pool, dialect: d, plan: plan}
+	for _, table := range plan {
+		one, err := d.describe(ctx, pool, table)
+		if err != nil {
+			return nil, fmt.Errorf("gormcrypt: %w", err)
+		}
+		all.described = append(all.described, one)
+	}
+	return all, nil
+}
+
+// stale returns a condition for a cell whose value is not current.
+func (t *Tables) stale(cell Cell) string {
+	column := "t." + quote(cell.Column)
+	return column + " IS NOT NULL AND NOT (" + t.startsWith(column, cell.Prefix) + ")"
+}
+
+// selected returns what is selected of a table for row: the key, the cells, or
+// NULL for those that are current if only stale ones are wanted, and the sources.
+func (t *Tables) selected(table int, onlyStale bool) []string {
+	columns := t.described[table].keys()
+	for _, cell := range t.plan[table].Cells {
+		column := "t." + quote(cell.Column)
+		if onlyStale {
+			column = "CASE WHEN " + t.stale(cell) + " THEN " + column + " END"
+		}
+		columns = append(columns, column)
+	}
+	for _, source := range t.plan[table].Sources {
+		columns = append(columns, "t."+quote(source.Column))
+	}
+	return columns
+}
+
+// row takes what was selected apart.
+func (t *Tables) row(table int, values []any) Row {
+	cells := len(t.plan[table].Key)
+	sources := cells + len(t.plan[table].Cells)
+	own := slices.Clone(values)
+	return Row{Key: own[:cells:cells], Old: own[cells:sources:sources], Sources: own[sources:]}
+}
+
+// query sends a SELECT and has see look at each row, whose values are its own
+// until the next.
+func (t *Tables) query(ctx context.Context, table int, query string, args []any, columns int, see func(values []any) error) error {
+	if err := scan(ctx, t.pool, t.rebind(query), args, columns, see); err != nil {
+		return fmt.Errorf("reading %s: %w", t.plan[table].Name, err)
+	}
+	return nil
+}
+
+// errFull ends a read that has no more room.
+var errFull = errors.New("there is no more room")
+
+// Read goes through the next rows of a shard, as Store has it.
+func (t *Tables) Read(ctx context.Context, shard Shard, room Room) (Part, error) {
+	table := t.plan[shard.Table]
+	columns := t.selected(shard.Table, shard.Pass.Phase == Rewriting)
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteTable(table.Name) + " AS t"
+	var args []any
+	between := " WHERE "
+	bound := t.described[shard.Table].bound
+	if shard.After != nil {
+		query += between + table.compare("t.", ">", bound)
+		args, between = append(args, shard.After...), " AND "
+	}
+	if shard.UpTo != nil {
+		query += between + table.compare("t.", "<=", bound)
+		args = append(args, shard.UpTo...)
+	}
+	query += " ORDER BY " + table.order() + " LIMIT ?"
+	ctx, cancel := t.reading(ctx)
+	defer cancel()
+	var part Part
+	err := t.query(ctx, shard.Table, query, append(args, room.Rows), len(columns), func(values []any) error {
+		row := t.row(shard.Table, values)
+		if slices.Contains(row.Key, nil) {
+			return errors.New("a row has a primary key that is NULL, so it cannot be found again; give it one")
+		}
+		bytes := row.size()
+		if part.Count > 0 && part.Bytes+bytes > room.Bytes {
+			cancel()
+			return errFull
+		}
+		part.Last = row.Key
+		part.Count++
+		part.Bytes += bytes
+		if !row.IsStale() {
+			return nil
+		}
+		part.Rows = append(part.Rows, row)
+		if shard.Pass.Phase == Rewriting && len(part.Rows) == room.Stale {
+			return errFull
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFull):
+		return part, nil
+	case err != nil:
+		return Part{}, err
+	}
+	part.End = part.Count < room.Rows
+	return part, nil
+}
+
+// size returns the number of bytes of what was read of a row.
+func (r Row) size() int64 {
+	var n int64
+	for _, values := range [][]any{r.Old, r.Sources} {
+		for _, value := range values {
+			switch value := value.(type) {
+			case string:
+				n += int64(len(value))
+			case []byte:
+				n += int64(len(value))
+			}
+		}
+	}
+	return n
+}
+
+// Look reads rows again, as Store has it.
+func (t *Tables) Look(ctx context.Context, table int, keys []Key) ([]*Current, error) {
+	columns := t.selected(table, false)
+	cells := len(t.plan[table].Cells)
+	stale := list(t.plan[table].Cells, func(_ int, cell Cell) string { return "CASE WHEN " + t.stale(cell) + " THEN 1 END" })
+	condition, args := t.described[table].look(keys)
+	query := "SELECT " + strings.Join(columns, ", ") + ", " + stale + " FROM " + quoteTable(t.plan[table].Name) + " AS t WHERE " + condition
+	found := map[string]*Current{}
+	err := t.query(ctx, table, query, args, len(columns)+cells, func(values []any) error {
+		row := t.row(table, values[:len(columns)])
+		current := &Current{Row: row, Cells: slices.Clone(row.Old)}
+		for i, isStale := range values[len(columns):] {
+			if isStale == nil {
+				row.Old[i] = nil
+			}
+		}
+		found[keyText(row.Key)] = current
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*Current, len(keys))
+	for i, key := range keys {
+		all[i] = found[keyText(key)]
+	}
+	return all, nil
+}
+
+// keyText tells keys apart that were read by one statement.
+func keyText(key Key) string {
+	encoded, _ := encodeKey(key).(string)
+	return encoded
+}
+
+// Count returns the number of rows of a table, and of the stale values of each of
+// its cells.
+func (t *Tables) Count(ctx context.Context, table int) (rows int64, stale []int64, err error) {
+	sums := list(t.plan[table].Cells, func(_ int, cell Cell) string {
+		return "count(CASE WHEN " + t.stale(cell) + " THEN 1 END)"
+	})
+	err = t.query(ctx, table, "SELECT count(*), "+sums+" FROM "+quoteTable(t.plan[table].Name)+" AS t", nil, 1+len(t.plan[table].Cells), func(values []any) error {
+		for _, value := range values {
+			stale = append(stale, value.(int64))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return stale[0], stale[1:], nil
+}
+
+// StaleRows returns the number of rows with any stale value.
+func (t *Tables) StaleRows(ctx context.Context, table int) (rows int64, err error) {
+	conditions := make([]string, len(t.plan[table].Cells))
+	for i, cell := range t.plan[table].Cells {
+		conditions[i] = t.stale(cell)
+	}
+	err = t.query(ctx, table, "SELECT count(*) FROM "+quoteTable(t.plan[table].Name)+" AS t WHERE "+strings.Join(conditions, " OR "), nil, 1, func(values []any) error {
+		rows = values[0].(int64)
+		return nil
+	})
+	return rows, err
+}
+
+// Bounds returns the last keys of all shards of a table but the last, of about so
+// many rows each, and the number of all rows, by one scan of its primary key.
+func (t *Tables) Bounds(ctx context.Context, table int, rows int) (bounds []Key, total int64, err error) {
+	columns := t.described[table].keys()
+	names := list(columns, func(i int, _ string) string { return fmt.Sprintf("k%d", i) })
+	named := list(columns, func(i int, column string) string { return fmt.Sprintf("%s AS k%d", column, i) })
+	query := fmt.Sprintf(`SELECT n, %s FROM (SELECT %s, row_number() OVER w AS n, lead(1) OVER w AS next FROM %s AS t WINDOW w AS (ORDER BY %s)) AS numbered
+WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, quoteTable(t.plan[table].Name), t.plan[table].order(), max(rows, 1))
+	err = t.query(ctx, table, query, nil, 1+len(columns), func(values []any) error {
+		total = values[0].(int64)
+		if total%int64(max(rows, 1)) == 0 {
+			bounds = append(bounds, slices.Clone(values[1:]))
+		}
+		return nil
+	})
+	return bounds, total, err
+}
