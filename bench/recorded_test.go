@@ -12,9 +12,8 @@ import (
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 )
 
-// recorder records what a rotation sends to its table: each read of a batch, and
-// the statements of each transaction that writes one. The ledger is left out, and
-// so is what comes after the last write.
+// recorder records what a rotation sends to its table: each SELECT, and the
+// statements of each transaction that writes a batch. The ledger is left out.
 type recorder struct {
 	testdb.Database
 	keep bool // the statements, and not only when the last write was
@@ -24,7 +23,10 @@ type recorder struct {
 	lastWrite time.Time
 }
 
-// step is a read of a batch, or a transaction that writes one.
+// recordedTable is the table as rotations name it.
+const recordedTable = `"rotateds"`
+
+// step is a SELECT, or a transaction that writes a batch.
 type step struct {
 	writes bool
 	all    []statement
@@ -43,19 +45,10 @@ func (r *recorder) pool(b *testing.B) *sql.DB {
 	return pool
 }
 
-// written returns the steps up to the last write.
-func (r *recorder) written() []step {
-	for i := len(r.steps); i > 0; i-- {
-		if r.steps[i-1].writes {
-			return r.steps[:i]
-		}
-	}
-	return nil
-}
-
 // replay sends the statements again, by so many connections, and reads all that
-// they return. It returns the number of rows that were changed.
-func replay(ctx context.Context, pool *sql.DB, steps []step, connections int) (changed int64, err error) {
+// they return. It returns the number of rows that were changed, and when the last
+// of them were.
+func replay(ctx context.Context, pool *sql.DB, steps []step, connections int) (changed int64, lastWrite time.Time, err error) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	for range connections {
@@ -71,7 +64,10 @@ func replay(ctx context.Context, pool *sql.DB, steps []step, connections int) (c
 				mu.Unlock()
 				n, failed := next.send(ctx, pool)
 				mu.Lock()
-				if changed += n; failed != nil {
+				if changed += n; next.writes {
+					lastWrite = time.Now()
+				}
+				if failed != nil {
 					err = failed
 				}
 				mu.Unlock()
@@ -79,7 +75,7 @@ func replay(ctx context.Context, pool *sql.DB, steps []step, connections int) (c
 		})
 	}
 	group.Wait()
-	return changed, err
+	return changed, lastWrite, err
 }
 
 func (s step) send(ctx context.Context, pool *sql.DB) (changed int64, err error) {
@@ -154,7 +150,7 @@ type recordedConn struct {
 }
 
 func (c *recordedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if c.keep && strings.Contains(query, " LIMIT ") && !strings.Contains(query, "gormcrypt_") {
+	if c.keep && strings.Contains(query, " FROM "+recordedTable) {
 		c.mu.Lock()
 		c.steps = append(c.steps, step{all: []statement{{query, args}}})
 		c.mu.Unlock()

@@ -67,7 +67,7 @@ type Config struct {
 	// of its own while it does. The default is GOMAXPROCS.
 	Workers int
 	// ShardRows is the number of rows in a shard, of which a worker has one at a
-	// time. The default is 50,000.
+	// time. The default is 10,000.
 	ShardRows int
 	// Lease is the time after which a worker that has not been heard of loses its
 	// shard. The default is 30 s.
@@ -182,7 +182,7 @@ func withDefaults(c Config) Config {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
 	if c.ShardRows == 0 {
-		c.ShardRows = 50_000
+		c.ShardRows = 10_000
 	}
 	if c.Lease == 0 {
 		c.Lease = 30 * time.Second

@@ -31,7 +31,7 @@ const maxAttempts = 10
 // there is something to do.
 const (
 	minIdle = 10 * time.Millisecond
-	maxIdle = 500 * time.Millisecond
+	maxIdle = 100 * time.Millisecond
 )
 
 // Run goes through shards until the job is over. When it returns, the worker holds
