@@ -14,9 +14,9 @@ type Limits = backfill.Limits
 // (BenchmarkForeground). In SQLite every writer waits for a batch, so batches are
 // short and rare there. All workers of a process share the duty.
 func gentle(l Limits, dialect string, workers int) Limits {
-	target, duty := 30*time.Millisecond, 0.2
+	target, duty := 5*time.Millisecond, 0.1
 	if dialect == "sqlite" {
-		target, duty = 5*time.Millisecond, 0.05
+		target, duty = 2*time.Millisecond, 0.02
 	}
 	if l.Target == 0 {
 		l.Target = target

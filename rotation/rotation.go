@@ -81,7 +81,8 @@ type Config struct {
 	// without a break before the run ends with ErrWaited; zero is for ever.
 	Throttles []Throttle
 	MaxWait   time.Duration
-	// MaxPoisoned is how many values that do not open are put into quarantine before
+	// MaxPoisoned is how many values that do not open, or that a unique constraint
+	// refuses under the new version, are put into quarantine before
 	// the job pauses and the run ends with ErrPoisoned. The default is 1,000.
 	MaxPoisoned int64
 
@@ -98,11 +99,10 @@ type Throttle = backfill.Throttle
 
 // Errors of a run.
 var (
-	// ErrPoisoned: there are more values that do not open than Config.MaxPoisoned.
-	ErrPoisoned = errors.New("too many values do not open")
-	// ErrQuarantined: everything else is sealed anew, but for values that do not
-	// open.
-	ErrQuarantined = errors.New("values are left that do not open")
+	// ErrPoisoned: there are more values in quarantine than Config.MaxPoisoned.
+	ErrPoisoned = errors.New("too many values cannot be sealed anew")
+	// ErrQuarantined: everything is sealed anew but for values in quarantine.
+	ErrQuarantined = errors.New("values are left that cannot be sealed anew")
 	// ErrCancelled: somebody has cancelled the job.
 	ErrCancelled = errors.New("the job was cancelled")
 	// ErrWaited: the throttles had the run wait for longer than Config.MaxWait.
@@ -245,7 +245,7 @@ type Report struct {
 // nothing: a run that is killed is gone on with by the next, whoever calls it.
 //
 // It returns a Report and an error together, where there is something to say: one
-// that wraps ErrQuarantined when everything is done but for values that do not open,
+// that wraps ErrQuarantined when everything is done but for values in quarantine,
 // ErrPoisoned, ErrCancelled, ErrWaited, ErrOtherJob, the error of ctx, or that of
 // the database.
 func (r *Rotation) Run(ctx context.Context) (Report, error) {
@@ -261,28 +261,32 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	tables, err := r.tables(ctx)
-	if err != nil {
-		return Report{}, err
-	}
-	id, resumed, err := ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, table int) ([]backfill.Key, int64, error) {
-		return tables.Bounds(ctx, table, r.config.ShardRows)
+	var tables *backfill.Tables
+	var id string
+	var resumed bool
+	err = ledger.Patiently(ctx, func() (err error) {
+		if tables, err = r.tables(ctx); err != nil {
+			return err
+		}
+		id, resumed, err = ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, table int) ([]backfill.Key, int64, error) {
+			return tables.Bounds(ctx, table, r.config.ShardRows)
+		})
+		return err
 	})
 	if err != nil {
 		return Report{}, err
 	}
 	run := newRun(r, ledger, ledger.Open(id, tables, r.config.Lease), id)
 	err = run.work(ctx)
-	report := Report{Job: id, Resumed: resumed, Target: r.target}
-	status, statusErr := Find(context.WithoutCancel(ctx), r.db, id)
-	report.Status = status
+	job, jobErr := run.lastLook(ctx, err)
+	report := Report{Job: id, Resumed: resumed, Target: r.target, Status: status(job)}
 	if err == nil {
-		err = statusErr
+		err = jobErr
 	}
 	if err == nil {
-		err = outcome(status)
+		err = outcome(report.Status)
 	}
-	run.finish(status, err)
+	run.finish(report.Status, err)
 	return report, err
 }
 

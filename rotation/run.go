@@ -40,7 +40,7 @@ func (r *run) work(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Somebody may have changed the limits of a job that is resumed.
-	job, err := r.ledger.Job(ctx, r.id)
+	job, err := r.job(ctx)
 	if err != nil {
 		return err
 	}
@@ -70,19 +70,44 @@ func (r *run) work(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// job reads the job, patiently.
+func (r *run) job(ctx context.Context) (job backfill.Job, err error) {
+	err = r.ledger.Patiently(ctx, func() error {
+		job, err = r.ledger.Job(ctx, r.id)
+		return err
+	})
+	return job, err
+}
+
+// lastLook reads the job at the end of a run. After an error, such as that of a
+// database that is gone, it does not try for long, and does so although ctx may be
+// over.
+func (r *run) lastLook(ctx context.Context, failed error) (backfill.Job, error) {
+	if failed == nil {
+		return r.job(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return r.ledger.Job(ctx, r.id)
+}
+
 // saved looks at what a checkpoint has done.
 func (r *run) saved(ctx context.Context, counts backfill.Counts) error {
 	if counts.Poisoned == 0 {
 		return nil
 	}
-	rows, err := r.ledger.Quarantine(ctx, r.id)
+	var rows []backfill.QuarantinedValue
+	err := r.ledger.Patiently(ctx, func() (err error) {
+		rows, err = r.ledger.Quarantine(ctx, r.id)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	if int64(len(rows)) <= r.config.MaxPoisoned {
 		return nil
 	}
-	reason := fmt.Sprintf("%d values do not open; the first is %s (%s): %s", len(rows), rows[0].Table, rows[0].Key, rows[0].Reason)
+	reason := fmt.Sprintf("%d values cannot be sealed anew; the first is %s (%s): %s", len(rows), rows[0].Table, rows[0].Key, rows[0].Reason)
 	if err := r.ledger.SetState(ctx, r.id, backfill.Paused, reason); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ const (
 	Cancelled State = backfill.Cancelled
 	// Finished: nothing is sealed under another version, and everything opened.
 	Finished State = backfill.Finished
-	// Quarantined: the same but for values that do not open.
+	// Quarantined: the same but for values in quarantine.
 	Quarantined State = backfill.Quarantined
 )
 
@@ -46,7 +46,7 @@ type Status struct {
 	// ones that the application has written first, Deleted ones, and Deferred ones,
 	// which were locked or kept changing and were left to the next pass.
 	RowsOfPass, Rows, Swapped, Superseded, Deleted, Deferred int64
-	// Quarantined is the number of values that do not open.
+	// Quarantined is the number of values in quarantine.
 	Quarantined int64
 	// Begun and Changed are by the clock of the database.
 	Begun, Changed time.Time
@@ -144,7 +144,8 @@ func SetLimits(ctx context.Context, db *gorm.DB, id string, limits Limits) error
 	return ledger.SetLimits(ctx, id, string(text))
 }
 
-// QuarantinedValue is a value that does not open. It is left as it is.
+// QuarantinedValue is a value that does not open, or that a unique constraint
+// refuses under the new version. It is left as it is.
 type QuarantinedValue struct {
 	Table string
 	// Key is the primary key, its columns separated by commas.
@@ -155,7 +156,7 @@ type QuarantinedValue struct {
 	NotedAt         time.Time
 }
 
-// Quarantine returns the values that a job could not open, by table and key.
+// Quarantine returns the values that a job could not seal anew, by table and key.
 func Quarantine(ctx context.Context, db *gorm.DB, id string) ([]QuarantinedValue, error) {
 	ledger, err := ledgerOf(ctx, db)
 	if err != nil {

@@ -54,6 +54,7 @@ func TestDryRun(t *testing.T) {
 type unique struct {
 	ID    int64
 	TaxID string `gorm:"serializer:encrypted;unique" encrypt:"deterministic"`
+	Phone string `gorm:"serializer:encrypted" encrypt:"deterministic"`
 	Note  string `gorm:"serializer:encrypted"`
 }
 

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"gorm.io/gorm"
 
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
@@ -60,6 +62,61 @@ func TestUniqueWhileIndexKeysRotate(t *testing.T) {
 		var rows int64
 		if err := after.Model(&unique{}).Count(&rows).Error; err != nil || int(rows) != written || written < rounds/2 || written > rounds {
 			t.Errorf("%d rows, and %d were written: %v", rows, written, err)
+		}
+	})
+}
+
+// An application that did not look has written values twice. The job seals all else
+// anew, in the same rows too, and says which rows are in the way; when they are gone, the next one ends.
+func TestValuesWrittenTwice(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		_, added, promoted := rings(t)
+		before, after := use(t, where, added, &unique{}), use(t, where, promoted, &unique{})
+		if err := before.AutoMigrate(&unique{}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 200 { // rows 1 to 200
+			if err := before.Create(&unique{TaxID: fmt.Sprint("SECRET ", i+1), Phone: "SECRET"}).Error; err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, twice := range []int{3, 77, 78, 200} { // rows 201 to 204
+			if err := after.Create(&unique{TaxID: fmt.Sprint("SECRET ", twice)}).Error; err != nil {
+				t.Fatal(err)
+			}
+		}
+		config := rotation.Config{Set: keyring.IndexKeys, Unique: []string{"uniques.tax_id"}, ShardRows: 150}
+		report, err := run(t, after, config)
+		if !errors.Is(err, rotation.ErrQuarantined) || report.State != rotation.Quarantined || report.Swapped != 196 || report.Pass != 2 {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		quarantine, err := rotation.Quarantine(t.Context(), after, report.Job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var listed []string
+		for _, value := range quarantine {
+			listed = append(listed, value.Key+" "+value.Column)
+			if !strings.Contains(value.Reason, "another row has the same value") || strings.Contains(value.Reason, "SECRET") {
+				t.Errorf("the reason is %q", value.Reason)
+			}
+		}
+		if d := cmp.Diff([]string{"200 tax_id", "3 tax_id", "77 tax_id", "78 tax_id"}, listed); d != "" {
+			t.Errorf("(-want +got)\n%s", d)
+		}
+		if got := column(t, where, "SELECT count(*) FROM uniques WHERE phone LIKE 'gc1:i2:%'"); got[0] != "204" {
+			t.Errorf("%s phones are sealed anew", got[0])
+		}
+		var rows []unique
+		if err := after.Order("id").Find(&rows).Error; err != nil || len(rows) != 204 || rows[2].TaxID != "SECRET 3" {
+			t.Errorf("%d rows: %v", len(rows), err)
+		}
+		if err := after.Delete(&unique{}, []int{3, 77, 201 + 2, 204}).Error; err != nil { // one of each two
+			t.Fatal(err)
+		}
+		if report, err := run(t, after, config); err != nil || report.State != rotation.Finished || report.Swapped != 2 {
+			t.Errorf("%v: %+v", err, report)
 		}
 	})
 }

@@ -64,7 +64,7 @@ type Swap struct {
 	New []any
 }
 
-// Poison is a value that does not open.
+// Poison is a value that does not open, or that a unique constraint refuses.
 type Poison struct {
 	Key Key
 	// Column is the one that failed, and Version the key version that it names,
@@ -122,7 +122,7 @@ type Counts struct {
 	// Swapped have new values. Superseded were written by the application before
 	// we could, and are not stale any more; Deleted are gone; Deferred were locked,
 	// or written over and over, and are left to the next pass. Poisoned is the
-	// number of values that do not open.
+	// number of values that were put into quarantine.
 	Swapped, Superseded, Deleted, Deferred, Poisoned int64
 }
 
@@ -147,6 +147,15 @@ type Checkpoint struct {
 	Counts Counts
 }
 
+// Written is what became of a Checkpoint.
+type Written struct {
+	// Swapped is the number of rows that were swapped. Refused is that of rows with
+	// Poisoned values, which a unique constraint refuses: these are in quarantine,
+	// and what else is stale in the rows was swapped.
+	Swapped, Refused int
+	Poisoned         int64
+}
+
 // ErrLost is the error of a write of a worker that does not own its shard any
 // more. It has written nothing.
 var ErrLost = errors.New("the lease of the shard was lost")
@@ -161,9 +170,9 @@ type Store interface {
 	// those that are stale, or in the phase Verifying those that have a value.
 	Read(ctx context.Context, shard Shard, room Room) (Part, error)
 	// Write swaps values, each row all or nothing, moves the cursor and renews the
-	// lease. It returns the number of rows that were swapped: rows that are not
-	// what was read, and those that someone has locked, are left as they are.
-	Write(ctx context.Context, shard Shard, checkpoint Checkpoint) (swapped int, err error)
+	// lease. Rows that are not what was read, and those that someone has locked, are
+	// left as they are.
+	Write(ctx context.Context, shard Shard, checkpoint Checkpoint) (Written, error)
 	// Look reads rows again, with nil for those that are gone. Current is what the
 	// cells hold, stale or not.
 	Look(ctx context.Context, shard Shard, keys []Key) (rows []*Current, err error)

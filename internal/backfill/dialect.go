@@ -31,6 +31,8 @@ type dialect interface {
 	// transient reports whether an error may be gone when the same is tried again,
 	// and smaller whether that is likelier with less.
 	transient(err error) (again, smaller bool)
+	// isDuplicate reports whether a unique constraint has refused what was written.
+	isDuplicate(err error) bool
 
 	// whole runs f so that it sees every row of every table, or an error.
 	whole(ctx context.Context, pool *sql.DB, f func(on querier) error) error

@@ -70,7 +70,7 @@ const (
 	Paused      = "paused"
 	Cancelled   = "cancelled"
 	Finished    = "finished"
-	Quarantined = "quarantined" // all is done but for rows that do not open
+	Quarantined = "quarantined" // all is done but for values in quarantine
 )
 
 // Plan is what a job is about. Its hash tells it from others.
@@ -346,7 +346,7 @@ func (l *Ledger) SetLimits(ctx context.Context, id, limits string) error {
 	return nil
 }
 
-// QuarantinedValue is a value that does not open.
+// QuarantinedValue is a value that could not be opened or sealed anew.
 type QuarantinedValue struct {
 	Job, Table string
 	Poison
@@ -361,7 +361,7 @@ func fingerprint(stored any) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Quarantine returns the values that a job could not open, by their keys.
+// Quarantine returns the values that a job could not seal anew, by their keys.
 func (l *Ledger) Quarantine(ctx context.Context, id string) ([]QuarantinedValue, error) {
 	rows, err := l.pool.QueryContext(ctx, l.rebind("SELECT job, table_name, row_key, column_name, key_version, reason, fingerprint, noted_at FROM gormcrypt_quarantine WHERE job = ? ORDER BY table_name, row_key, column_name"), id)
 	if err != nil {

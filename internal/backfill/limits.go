@@ -10,8 +10,8 @@ import (
 // runs. The zero value of each field means its default.
 type Limits struct {
 	// Target is the time that reading a batch should take, and that writing it
-	// should take. Batches grow and shrink to that. The default is 30 ms in
-	// PostgreSQL, and 5 ms in SQLite, where every writer waits for a batch.
+	// should take. Batches grow and shrink to that. The default is 5 ms in
+	// PostgreSQL, and 2 ms in SQLite, where every writer waits for a batch.
 	Target time.Duration `json:"target,omitempty"`
 	// MaxRows and MaxBytes bound a batch, in rows that are read and in bytes of
 	// their stored values. A row of more bytes is a batch of its own. The defaults
@@ -22,8 +22,9 @@ type Limits struct {
 	// process together. The default is no limit.
 	Rate float64 `json:"rate,omitempty"`
 	// Duty is the share of its time that a worker works, above 0 and up to 1; for
-	// the rest it lets others. The default is a fifth in PostgreSQL and a twentieth
-	// in SQLite, divided by the number of workers. At night, take 1.
+	// the rest it lets others. The default is a tenth in PostgreSQL and a fiftieth
+	// in SQLite, divided by the number of workers. At night, take 1, and a target of
+	// 100 ms.
 	Duty float64 `json:"duty,omitempty"`
 }
 

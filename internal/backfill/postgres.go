@@ -89,6 +89,11 @@ func (postgres) transient(err error) (again, smaller bool) {
 		strings.Contains(text, "unexpected EOF") || strings.Contains(text, "conn closed") || strings.Contains(text, "failed to connect"), false
 }
 
+func (postgres) isDuplicate(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && state.SQLState() == "23505"
+}
+
 func (postgres) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
 	rows, err := pool.QueryContext(ctx, `SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, quoteTable(t.Name))

@@ -396,7 +396,7 @@ func (m *memoryDatabase) row(key int64) Row {
 	return row
 }
 
-func (m *memoryDatabase) Write(_ context.Context, s Shard, c Checkpoint) (swapped int, err error) {
+func (m *memoryDatabase) Write(_ context.Context, s Shard, c Checkpoint) (written Written, err error) {
 	err = m.failing(func() error {
 		its, err := m.shard(s)
 		if err != nil {
@@ -406,7 +406,7 @@ func (m *memoryDatabase) Write(_ context.Context, s Shard, c Checkpoint) (swappe
 			key := swap.Key[0].(int64)
 			if row := m.rows[key]; row != nil && row.value == swap.Old[0] && m.locked[key] == 0 {
 				row.value = swap.New[0].(string)
-				swapped++
+				written.Swapped++
 			}
 		}
 		for _, poison := range c.Poison {
@@ -415,7 +415,7 @@ func (m *memoryDatabase) Write(_ context.Context, s Shard, c Checkpoint) (swappe
 		its.After, its.done, its.until = c.Cursor, c.Done, m.now+leaseSeconds
 		return nil
 	})
-	return swapped, err
+	return written, err
 }
 
 func (m *memoryDatabase) Look(_ context.Context, _ Shard, keys []Key) (rows []*Current, err error) {

@@ -56,6 +56,10 @@ func (sqlite) transient(err error) (again, smaller bool) {
 	return strings.Contains(text, "database is locked") || strings.Contains(text, "database table is locked"), false
 }
 
+func (sqlite) isDuplicate(err error) bool {
+	return strings.Contains(err.Error(), "UNIQUE constraint failed")
+}
+
 func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
 	schema, name, found := strings.Cut(t.Name, ".")
 	if !found {

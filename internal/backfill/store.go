@@ -89,39 +89,54 @@ func (d *Database) Look(ctx context.Context, shard Shard, keys []Key) ([]*Curren
 }
 
 // Write implements Store.
-func (d *Database) Write(ctx context.Context, shard Shard, checkpoint Checkpoint) (int, error) {
-	table := d.tables.plan[shard.Table]
+func (d *Database) Write(ctx context.Context, shard Shard, checkpoint Checkpoint) (Written, error) {
 	if d.oneWriter() {
 		d.turn.Lock()
 		defer d.turn.Unlock()
 	}
-	var swapped int64
+	written, err := d.write(ctx, shard, checkpoint, func(tx *sql.Tx) (int, int, []Poison, error) {
+		n, err := d.tables.described[shard.Table].swap(ctx, tx, checkpoint.Swaps)
+		return int(n), 0, nil, err
+	})
+	if err != nil && d.isDuplicate(err) {
+		written, err = d.write(ctx, shard, checkpoint, func(tx *sql.Tx) (int, int, []Poison, error) {
+			return d.swapApart(ctx, tx, shard.Table, checkpoint.Swaps)
+		})
+	}
+	if err != nil {
+		if errors.Is(err, ErrLost) {
+			return Written{}, ErrLost
+		}
+		return Written{}, d.failed("writing a batch", err)
+	}
+	return written, nil
+}
+
+// write writes a checkpoint, of which swap swaps the values.
+func (d *Database) write(ctx context.Context, shard Shard, checkpoint Checkpoint, swap func(*sql.Tx) (swapped, refused int, poison []Poison, err error)) (Written, error) {
+	table := d.tables.plan[shard.Table]
+	var written Written
 	err := inTx(ctx, d.pool, func(tx *sql.Tx) error {
-		var err error
-		if swapped, err = d.tables.described[shard.Table].swap(ctx, tx, checkpoint.Swaps); err != nil {
+		swapped, refused, poison, err := swap(tx)
+		if err != nil {
 			return fmt.Errorf("writing to %s: %w", table.Name, err)
 		}
-		for _, poison := range checkpoint.Poison {
+		written = Written{Swapped: swapped, Refused: refused, Poisoned: int64(len(poison))}
+		for _, poison := range slices.Concat(checkpoint.Poison, poison) {
 			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, fingerprint, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, `+d.now()+`)
 ON CONFLICT (job, table_name, row_key, column_name) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason, fingerprint = excluded.fingerprint`,
 				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason, fingerprint(poison.Stored)); err != nil {
 				return fmt.Errorf("writing to the quarantine: %w", err)
 			}
 		}
-		return d.checkpoint(ctx, tx, shard, checkpoint, swapped)
+		return d.checkpoint(ctx, tx, shard, checkpoint, written)
 	})
-	if err != nil {
-		if errors.Is(err, ErrLost) {
-			return 0, ErrLost
-		}
-		return 0, d.failed("writing a batch", err)
-	}
-	return int(swapped), nil
+	return written, err
 }
 
 // checkpoint moves the cursor of a shard, if it still belongs to its owner. The
 // transaction is taken back otherwise.
-func (d *Database) checkpoint(ctx context.Context, tx *sql.Tx, shard Shard, c Checkpoint, swapped int64) error {
+func (d *Database) checkpoint(ctx context.Context, tx *sql.Tx, shard Shard, c Checkpoint, written Written) error {
 	done, until := 0, d.now()+" + ?"
 	if c.Done {
 		done, until = 1, "0 * ?"
@@ -130,7 +145,7 @@ func (d *Database) checkpoint(ctx context.Context, tx *sql.Tx, shard Shard, c Ch
 	rows_read = rows_read + ?, bytes_read = bytes_read + ?, swapped = swapped + ?, superseded = superseded + ?, deleted = deleted + ?, deferred = deferred + ?, poisoned = poisoned + ?
 WHERE job = ? AND number = ? AND fence = ? AND EXISTS (SELECT 1 FROM gormcrypt_jobs WHERE id = ? AND state = ?)`,
 		encodeKey(c.Cursor), done, d.lease.Milliseconds(), c.Counts.Read,
-		c.Counts.Read, c.Counts.Bytes, swapped, c.Counts.Superseded, c.Counts.Deleted, c.Counts.Deferred, c.Counts.Poisoned,
+		c.Counts.Read, c.Counts.Bytes, written.Swapped, c.Counts.Superseded, c.Counts.Deleted, c.Counts.Deferred, c.Counts.Poisoned+written.Poisoned,
 		d.job, shard.Number, shard.Fence, d.job, Running)
 	if err == nil && n == 0 {
 		return ErrLost
@@ -209,8 +224,9 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		if err != nil || n == 0 || next.Phase == Ended {
 			return err
 		}
-		// What could not be opened is tried once in each pass.
-		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ?", d.job); err != nil {
+		// What could not be opened is tried once in each pass. What a constraint
+		// refuses is only tried when it is written.
+		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ? AND (? = '"+string(Rewriting)+"' OR reason <> ?)", d.job, string(next.Phase), duplicateReason); err != nil {
 			return err
 		}
 		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after_key = from_key, done = 0, owner = '', lease_until = 0, pass_read = 0 WHERE job = ?", d.job)
@@ -252,13 +268,13 @@ func settle(from Pass, stale, quarantined int64) (next Pass, state, reason strin
 	case from.Phase == Rewriting:
 		return Pass{Phase: Verifying, Number: from.Number + 1}, Running, ""
 	case quarantined > 0:
-		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("%d values do not open", quarantined)
+		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("%d values cannot be sealed anew", quarantined)
 	}
 	return Pass{Phase: Ended, Number: from.Number}, Finished, ""
 }
 
 // left returns the number of rows that are stale, of those of them of which all
-// that is stale is known not to open, and of the values in quarantine.
+// that is stale is in quarantine, and of the values there.
 func (d *Database) left(ctx context.Context) (stale, poisoned, quarantined int64, err error) {
 	for i := range d.tables.plan {
 		rows, err := d.tables.StaleRows(ctx, i)
@@ -299,7 +315,7 @@ func (d *Database) left(ctx context.Context) (stale, poisoned, quarantined int64
 	return stale, poisoned, int64(len(rows)), nil
 }
 
-// onlyPoison reports whether all that is stale in a row is known not to open.
+// onlyPoison reports whether all that is stale in a row is in quarantine.
 func onlyPoison(table Table, current *Current, known []QuarantinedValue) bool {
 	for i, cell := range table.Cells {
 		if current.Old[i] != nil && !slices.ContainsFunc(known, func(value QuarantinedValue) bool {

@@ -62,7 +62,7 @@ func (r *Runner) Run(ctx context.Context) error {
 				return err
 			}
 			r.Restart()
-			if err := sleep(ctx, min(50*time.Millisecond<<attempt, 10*time.Second)); err != nil {
+			if err := sleep(ctx, backoff(attempt)); err != nil {
 				return err
 			}
 			continue
@@ -87,6 +87,23 @@ func (r *Runner) Run(ctx context.Context) error {
 			idle = min(2*idle, r.Lease/10, maxIdle)
 		default:
 			idle = minIdle
+		}
+	}
+}
+
+// backoff is how long to wait after a number of attempts that failed.
+func backoff(attempts int) time.Duration { return min(50*time.Millisecond<<attempts, 10*time.Second) }
+
+// Patiently runs f again while it fails in a way that may pass, for about as long as
+// a worker does.
+func (l *Ledger) Patiently(ctx context.Context, f func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := f()
+		if err == nil || attempt > maxAttempts {
+			return err
+		}
+		if again, _ := l.transient(err); !again || sleep(ctx, backoff(attempt)) != nil {
+			return err
 		}
 	}
 }

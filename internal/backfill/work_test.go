@@ -47,18 +47,18 @@ func (s *oneShard) Read(_ context.Context, _ backfill.Shard, room backfill.Room)
 	return part, nil
 }
 
-func (s *oneShard) Write(_ context.Context, _ backfill.Shard, c backfill.Checkpoint) (int, error) {
+func (s *oneShard) Write(_ context.Context, _ backfill.Shard, c backfill.Checkpoint) (backfill.Written, error) {
 	time.Sleep(time.Duration(len(c.Swaps)) * s.took)
 	if n := len(c.Swaps); n > 0 {
 		s.batches = append(s.batches, n)
 		if err := s.failing(n); err != nil {
-			return 0, err
+			return backfill.Written{}, err
 		}
 		s.after = c.Cursor[0].(int64)
 	}
 	s.over = c.Done
 	s.alive = append(s.alive, time.Now())
-	return len(c.Swaps), nil
+	return backfill.Written{Swapped: len(c.Swaps)}, nil
 }
 
 func (s *oneShard) Renew(context.Context, backfill.Shard) error {

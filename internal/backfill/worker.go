@@ -180,13 +180,14 @@ func (w *Worker) fill(batch *Checkpoint, rows []Row) error {
 func (w *Worker) write(ctx context.Context) (State, Counts, error) {
 	batch := *w.batch
 	batch.Counts.Add(w.owed)
-	swapped, err := w.Store.Write(ctx, *w.shard, batch)
+	written, err := w.Store.Write(ctx, *w.shard, batch)
 	if err != nil {
 		return Busy, Counts{}, err
 	}
 	w.owed = Counts{}
 	counts := batch.Counts
-	counts.Swapped = int64(swapped)
+	counts.Swapped = int64(written.Swapped)
+	counts.Poisoned += written.Poisoned
 	w.tries++
 	w.saved = w.Now()
 	w.shard.After = w.batch.Cursor
@@ -194,7 +195,7 @@ func (w *Worker) write(ctx context.Context) (State, Counts, error) {
 	case w.batch.Done:
 		w.drop()
 		return Busy, counts, nil
-	case swapped < len(w.batch.Swaps):
+	case written.Swapped+written.Refused < len(w.batch.Swaps):
 		w.unsure = w.batch.Swaps
 	}
 	w.batch = nil
