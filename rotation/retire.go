@@ -231,7 +231,15 @@ func usesOf(ctx context.Context, ledger *backfill.Ledger, version keyring.Versio
 		tables[use.Table] = true
 	}
 	for _, rows := range quarantine {
-		if (rows.Version == version.String() || tables[rows.Table]) && !isSettled(rows, jobs) {
+		if rows.Version != version.String() && !tables[rows.Table] || isSettled(rows, jobs) {
+			continue
+		}
+		// What was renamed is counted by its new name.
+		there, err := ledger.Has(ctx, rows.Table, rows.Column)
+		if err != nil {
+			return nil, fmt.Errorf("gormcrypt: looking for what is in quarantine: %w", err)
+		}
+		if there {
 			uses = append(uses, Use{Table: rows.Table, Column: rows.Column, Rows: rows.Rows, Job: rows.Job})
 		}
 	}

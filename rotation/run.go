@@ -107,7 +107,7 @@ func (r *run) saved(ctx context.Context, counts backfill.Counts) error {
 	if int64(len(rows)) <= r.config.MaxPoisoned {
 		return nil
 	}
-	reason := fmt.Sprintf("%d values cannot be sealed anew; the first is %s (%s): %s", len(rows), rows[0].Table, rows[0].Key, rows[0].Reason)
+	reason := fmt.Sprintf("there are %d in quarantine; the first is %s (%s): %s", len(rows), rows[0].Table, rows[0].Key, rows[0].Reason)
 	if err := r.ledger.SetState(ctx, r.id, backfill.Paused, reason); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gorm.io/gorm"
 
+	"github.com/gormcrypt/gormcrypt/encryptedtype"
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 	"github.com/gormcrypt/gormcrypt/keyring"
 	"github.com/gormcrypt/gormcrypt/rotation"
@@ -278,4 +279,117 @@ func TestDiskIsFull(t *testing.T) {
 	if err != nil || again.Job != report.Job || again.State != rotation.Finished || again.Swapped != 2000 {
 		t.Errorf("%v: %+v", err, again)
 	}
+}
+
+// client is an account whose model and table have other names now. Its values are
+// bound to the old ones.
+type client struct {
+	ID         int64
+	Email      string                   `gorm:"serializer:encrypted" encrypt:"context=accounts.email"`
+	EmailIndex encryptedtype.BlindIndex `gorm:"index" encrypt:"of=Email,context=accounts.email_index"`
+	Phone      *string                  `gorm:"serializer:encrypted" encrypt:"context=accounts.phone"`
+	TaxID      string                   `gorm:"serializer:encrypted" encrypt:"deterministic,context=accounts.tax_id"`
+}
+
+// unbound is the same without the old names.
+type unbound struct {
+	ID         int64
+	Email      string                   `gorm:"serializer:encrypted"`
+	EmailIndex encryptedtype.BlindIndex `gorm:"index" encrypt:"of=Email"`
+	Phone      *string                  `gorm:"serializer:encrypted"`
+	TaxID      string                   `gorm:"serializer:encrypted" encrypt:"deterministic"`
+}
+
+func (unbound) TableName() string { return "clients" }
+
+// user is an account under another name, in the same table.
+type user account
+
+func (user) TableName() string { return "accounts" }
+
+// A model and a table that are renamed while a job runs. A model alone changes
+// nothing. A table that is gone ends the run, and another job goes on under the new
+// name, with the old one in context=; without that it opens nothing, and says so.
+// The first job is in the way of Retire until somebody cancels it.
+func TestModelRenamed(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		ctx := t.Context()
+		first, _, promoted := rings(t)
+		accounts(t, where, first, 300)
+		execute(t, where.Plain(t), "UPDATE accounts SET phone = 'gc1:1:SECRET' WHERE id = 1")
+		slow := rotation.Config{Workers: 1, ShardRows: 50, Limits: rotation.Limits{MaxRows: 10, Rate: 90}}
+		some := func(db *gorm.DB) (rotation.Report, error) { // of the rows
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			config := slow
+			config.Progress = func(p rotation.Progress) {
+				if p.Swapped > 0 {
+					cancel()
+				}
+			}
+			job, err := rotation.New(db, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return job.Run(ctx)
+		}
+		begun, err := some(use(t, where, promoted, &account{}))
+		if !errors.Is(err, context.Canceled) || begun.Swapped == 0 || begun.Swapped > 250 {
+			t.Fatalf("%v: %+v", err, begun)
+		}
+
+		renamed := use(t, where, promoted, &user{})
+		if report, err := some(renamed); !errors.Is(err, context.Canceled) || !report.Resumed || report.Job != begun.Job {
+			t.Fatalf("%v: %+v", err, report)
+		}
+
+		job, err := rotation.New(renamed, slow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		execute(t, where.Plain(t), "ALTER TABLE accounts RENAME TO clients")
+		if _, err := job.Run(ctx); err == nil || !strings.Contains(err.Error(), "there is no table accounts") {
+			t.Fatal(err)
+		}
+		if _, err := rotation.New(renamed, slow); err == nil || !strings.Contains(err.Error(), "no table") {
+			t.Error(err)
+		}
+		if left, err := rotation.Find(ctx, renamed, begun.Job); err != nil || left.State != rotation.Running {
+			t.Errorf("%v: %+v", err, left)
+		}
+
+		report, err := run(t, use(t, where, promoted, &unbound{}), rotation.Config{MaxPoisoned: 10})
+		if !errors.Is(err, rotation.ErrPoisoned) || report.Swapped > 0 {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		if err := rotation.Cancel(ctx, renamed, report.Job, "context= is missing"); err != nil {
+			t.Fatal(err)
+		}
+
+		clients := use(t, where, promoted, &client{})
+		if report, err = run(t, clients, rotation.Config{}); !errors.Is(err, rotation.ErrQuarantined) || report.Job == begun.Job || report.Quarantined != 1 {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		if err := clients.Model(&client{ID: 1}).Update("phone", "SECRET 1").Error; err != nil {
+			t.Fatal(err)
+		}
+		if report, err = run(t, clients, rotation.Config{}); err != nil {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		var rows []client
+		if err := clients.Order("id").Find(&rows).Error; err != nil || len(rows) != 300 || rows[299].Email != "SECRET-300" || *rows[0].Phone != "SECRET 1" {
+			t.Errorf("%d rows: %v", len(rows), err)
+		}
+
+		if _, err := rotation.Retire(ctx, clients, rotation.RetireConfig{}, data1); !errors.Is(err, rotation.ErrInUse) || !strings.Contains(err.Error(), begun.Job) {
+			t.Error(err)
+		}
+		if err := rotation.Cancel(ctx, clients, begun.Job, "the table is renamed"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rotation.Retire(ctx, clients, rotation.RetireConfig{}, data1); err != nil {
+			t.Error(err)
+		}
+	})
 }

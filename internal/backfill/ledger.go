@@ -394,6 +394,17 @@ type QuarantinedRows struct {
 	NotedAt time.Time
 }
 
+// Has reports whether the database has a column of a table, such as one of which
+// there is something in quarantine.
+func (l *Ledger) Has(ctx context.Context, table, column string) (bool, error) {
+	_, err := l.describe(ctx, l.pool, Table{Name: table, Cells: []Cell{{Column: column}}})
+	var gone missing
+	if errors.As(err, &gone) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // QuarantineOfAll returns what is in quarantine, of all jobs.
 func (l *Ledger) QuarantineOfAll(ctx context.Context) ([]QuarantinedRows, error) {
 	var all []QuarantinedRows

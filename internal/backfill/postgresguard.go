@@ -94,7 +94,7 @@ func (d postgres) hold(ctx context.Context, pool *sql.DB, guards []Guard) (*hold
 		var exists bool
 		err := tx.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", quoteTable(name)).Scan(&exists)
 		if err == nil && !exists {
-			err = fmt.Errorf("there is no table %s", name)
+			err = missing("there is no table " + name)
 		}
 		if err == nil {
 			_, err = tx.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, to_regclass($1)::oid::int4)", lockClass), quoteTable(name))

@@ -84,26 +84,6 @@ func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, e
 	return &sqliteTable{Table: t}, checkColumns(t, func(column string) bool { return columns[strings.ToLower(column)] }, len(columns) > 0)
 }
 
-// checkColumns returns an error for a table that is not there as the plan has it.
-func checkColumns(t Table, has func(column string) bool, exists bool) error {
-	if !exists {
-		return fmt.Errorf("there is no table %s", t.Name)
-	}
-	names := t.Key
-	for _, cell := range t.Cells {
-		names = append(names[:len(names):len(names)], cell.Column)
-	}
-	for _, source := range t.Sources {
-		names = append(names[:len(names):len(names)], source.Column)
-	}
-	for _, name := range names {
-		if !has(name) {
-			return fmt.Errorf("the table %s has no column %s", t.Name, name)
-		}
-	}
-	return nil
-}
-
 type sqliteTable struct{ Table }
 
 // keys selects expressions, of which the driver does not know a declared type, by

@@ -268,7 +268,7 @@ func settle(from Pass, stale, quarantined int64) (next Pass, state, reason strin
 	case from.Phase == Rewriting:
 		return Pass{Phase: Verifying, Number: from.Number + 1}, Running, ""
 	case quarantined > 0:
-		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("%d values cannot be sealed anew", quarantined)
+		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("in quarantine: %d", quarantined)
 	}
 	return Pass{Phase: Ended, Number: from.Number}, Finished, ""
 }

@@ -1,6 +1,9 @@
 package backfill
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Table is a table of a plan.
 type Table struct {
@@ -58,6 +61,31 @@ func (t Table) compare(prefix, operator string, value func(i int) string) string
 		return left + " " + operator + " " + right
 	}
 	return "(" + left + ") " + operator + " (" + right + ")"
+}
+
+// missing is the error of a table or column that is not in the database.
+type missing string
+
+func (m missing) Error() string { return string(m) }
+
+// checkColumns returns an error for a table that is not there as the plan has it.
+func checkColumns(t Table, has func(column string) bool, exists bool) error {
+	if !exists {
+		return missing("there is no table " + t.Name)
+	}
+	names := slices.Clone(t.Key)
+	for _, cell := range t.Cells {
+		names = append(names, cell.Column)
+	}
+	for _, source := range t.Sources {
+		names = append(names, source.Column)
+	}
+	for _, name := range names {
+		if !has(name) {
+			return missing("the table " + t.Name + " has no column " + name)
+		}
+	}
+	return nil
 }
 
 // order returns the columns of the key, of the table as t.
