@@ -1,6 +1,6 @@
 # make help says what there is.
 
-MODULES := . bench examples integration_test
+MODULES := . bench examples integration_test rotationotel
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector needs a C compiler. Without one, the tests run on an SQLite
@@ -26,6 +26,7 @@ ifneq ($(CGO),1)
 	@echo "no C compiler: without the race detector, and on an SQLite engine in Go"
 endif
 	go test $(RACE) ./...
+	cd rotationotel && go test $(RACE) ./...
 	cd integration_test && go test $(RACE) ./...
 
 .PHONY: soak

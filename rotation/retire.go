@@ -97,7 +97,8 @@ type Guard struct {
 // them while there is much left to do.
 //
 // A row in quarantine counts until a later job has gone through its column and is
-// finished: run the rotation again when the row is repaired or deleted.
+// finished, or until the column is gone: run the rotation again when the row is
+// repaired or deleted.
 //
 // In PostgreSQL guards are constraints that are NOT VALID, under short locks. It
 // takes two connections at a time, and the right to alter the tables. In SQLite they
