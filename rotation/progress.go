@@ -9,10 +9,12 @@ import (
 type Progress struct {
 	Status
 	// Share is how much of this pass is done, from 0 to 1, and RowsLeft the rest in
-	// rows, by the number of rows when the job began. There may be a pass after it.
+	// rows, by the number of rows when the job began: it stays at 0.99 while rows that
+	// were inserted since are gone through. There may be a pass after it.
 	Share    float64
 	RowsLeft int64
-	// Rate is how many rows a second were gone through of late, in all processes.
+	// Rate is how many rows a second were gone through of late, in all processes. It
+	// is zero while the job waits.
 	Rate float64
 	// Left is the time that this pass still takes at that rate. It is zero as long
 	// as that means nothing: in the first hundredth, and while the job waits.
@@ -41,6 +43,9 @@ func (m *meter) progress(s Status, waits string, now time.Time) Progress {
 	if left := s.Total - s.RowsOfPass; left > 0 && s.State != Finished && s.State != Quarantined {
 		p.RowsLeft, p.Share = left, float64(s.RowsOfPass)/float64(s.Total)
 	}
+	if s.ShardsDone < s.Shards {
+		p.Share = min(p.Share, 0.99)
+	}
 	if m.pass != s.Pass || m.at.IsZero() {
 		*m = meter{pass: s.Pass, rows: s.RowsOfPass, at: now}
 		return p
@@ -53,7 +58,9 @@ func (m *meter) progress(s Status, waits string, now time.Time) Progress {
 		m.rate += (1 - math.Pow(1-smoothing, seconds)) * (rate - m.rate)
 		m.rows, m.at = s.RowsOfPass, now
 	}
-	p.Rate = m.rate
+	if waits == "" {
+		p.Rate = m.rate
+	}
 	if p.Share >= 0.01 && waits == "" && m.rate > 0 {
 		p.Left = time.Duration(min(float64(p.RowsLeft)/m.rate, longest.Seconds()) * float64(time.Second)).Round(time.Second)
 	}

@@ -15,6 +15,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,6 +27,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gorm.io/gorm"
@@ -72,8 +74,8 @@ type Config struct {
 	// Lease is the time after which a worker that has not been heard of loses its
 	// shard. The default is 30 s.
 	Lease time.Duration
-	// Limits are what a new job may take of the database. [SetLimits] changes those
-	// of one that runs or is resumed.
+	// Limits are what this process may take of the database for the job, unless
+	// [SetLimits] has given the job limits for all processes.
 	Limits Limits
 	// Throttles are asked about once a second whether to wait, in each process that
 	// runs the job: any of them is enough. There are [ReplicationLag],
@@ -94,13 +96,14 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Throttle says when a job should wait.
-type Throttle = backfill.Throttle
-
 // Errors of a run.
 var (
 	// ErrPoisoned: there are more values in quarantine than Config.MaxPoisoned.
 	ErrPoisoned = errors.New("too many values cannot be sealed anew")
+	// ErrStale: after many passes there still are values under an older version,
+	// because something goes on writing them. The job is paused, and goes on when it
+	// is resumed and run.
+	ErrStale = backfill.ErrStale
 	// ErrQuarantined: everything is sealed anew but for values in quarantine.
 	ErrQuarantined = errors.New("values are left that cannot be sealed anew")
 	// ErrCancelled: somebody has cancelled the job.
@@ -134,7 +137,7 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := config.Limits.Check(); err != nil {
+	if err := config.Limits.check(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -152,6 +155,11 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNames(m, config.Unique); err != nil {
+		return nil, err
+	}
+	// The order of a manifest is not part of the plan.
+	tables = slices.SortedFunc(slices.Values(tables), func(a, b manifest.Table) int { return cmp.Compare(a.Name, b.Name) })
 	for _, table := range tables {
 		if err := checkUnique(table, config); err != nil {
 			return nil, err
@@ -197,6 +205,29 @@ func withDefaults(c Config) Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// checkNames refuses names of unique columns that are none.
+func checkNames(m manifest.Manifest, names []string) error {
+	var all []string
+	for _, t := range m.Tables {
+		for _, column := range t.Columns {
+			if column.Unique && column.Deterministic {
+				all = append(all, t.Name+"."+column.Name)
+			}
+		}
+		for _, index := range t.Indexes {
+			if index.Unique {
+				all = append(all, t.Name+"."+index.Name)
+			}
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("gormcrypt: Config.Unique names %s, which is no unique column under index keys; want \"table.column\", of %s", name, cmp.Or(strings.Join(all, ", "), "which there is none"))
+		}
+	}
+	return nil
 }
 
 // checkUnique refuses to rotate a unique column in place, unless it is named.
@@ -246,7 +277,7 @@ type Report struct {
 //
 // It returns a Report and an error together, where there is something to say: one
 // that wraps ErrQuarantined when everything is done but for values in quarantine,
-// ErrPoisoned, ErrCancelled, ErrWaited, ErrOtherJob, the error of ctx, or that of
+// ErrPoisoned, ErrStale, ErrCancelled, ErrWaited, ErrOtherJob, the error of ctx, or that of
 // the database.
 func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if r.config.DryRun {
@@ -257,18 +288,18 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	limits, err := json.Marshal(r.config.Limits)
-	if err != nil {
-		return Report{}, err
-	}
 	var tables *backfill.Tables
+	var defaults Limits
 	var id string
 	var resumed bool
 	err = ledger.Patiently(ctx, func() (err error) {
+		if defaults, err = r.gentle(ctx); err != nil {
+			return err
+		}
 		if tables, err = r.tables(ctx); err != nil {
 			return err
 		}
-		id, resumed, err = ledger.Begin(ctx, r.plan, r.hash, string(limits), func(ctx context.Context, table int) ([]backfill.Key, int64, error) {
+		id, resumed, err = ledger.Begin(ctx, r.plan, r.hash, func(ctx context.Context, table int) ([]backfill.Key, int64, error) {
 			return tables.Bounds(ctx, table, r.config.ShardRows)
 		})
 		return err
@@ -276,7 +307,7 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	run := newRun(r, ledger, ledger.Open(id, tables, r.config.Lease), id)
+	run := newRun(r, ledger, ledger.Open(id, tables, r.config.Lease), id, defaults)
 	err = run.work(ctx)
 	job, jobErr := run.lastLook(ctx, err)
 	report := Report{Job: id, Resumed: resumed, Target: r.target, Status: status(job)}
@@ -288,6 +319,15 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	}
 	run.finish(report.Status, err)
 	return report, err
+}
+
+// gentle returns the default limits of the database.
+func (r *Rotation) gentle(ctx context.Context) (Limits, error) {
+	pool, err := r.db.DB()
+	if err != nil {
+		return Limits{}, fmt.Errorf("gormcrypt: %w", err)
+	}
+	return gentle(ctx, r.db, pool, r.config.Workers)
 }
 
 // tables finds the tables of the plan in the database.
@@ -310,11 +350,16 @@ func outcome(s Status) error {
 	return nil
 }
 
-// workerName tells a worker from others, in this process and elsewhere.
-func workerName(i int) string {
+// process tells this process from others, here and elsewhere.
+var process = sync.OnceValue(func() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s/%d/%d", strings.ReplaceAll(host, "/", "_"), os.Getpid(), i)
-}
+	return fmt.Sprintf("%s/%d", strings.ReplaceAll(host, "/", "_"), os.Getpid())
+})
+
+func workerName(i int) string { return fmt.Sprintf("%s/%d", process(), i) }
+
+// isOurs reports whether a worker is one of this process.
+func isOurs(worker string) bool { return strings.HasPrefix(worker, process()+"/") }

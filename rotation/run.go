@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,21 +19,21 @@ type run struct {
 	ledger   *backfill.Ledger
 	database *backfill.Database
 	id       string
+	defaults Limits
 	pressure *backfill.Pressure
 	log      *slog.Logger
 	limits   string // as the ledger has them
-	meter    meter
 }
 
-func newRun(r *Rotation, ledger *backfill.Ledger, database *backfill.Database, id string) *run {
-	return &run{
-		Rotation: r, ledger: ledger, database: database, id: id, log: r.config.Logger.With("job", id),
-		pressure: backfill.NewPressure(r.gentle(r.config.Limits), r.config.Throttles, r.config.MaxWait),
+func newRun(r *Rotation, ledger *backfill.Ledger, database *backfill.Database, id string, defaults Limits) *run {
+	var throttles []backfill.Throttle
+	for _, throttle := range r.config.Throttles {
+		throttles = append(throttles, throttle)
 	}
-}
-
-func (r *Rotation) gentle(l Limits) Limits {
-	return gentle(l, r.db.Dialector.Name(), r.config.Workers)
+	return &run{
+		Rotation: r, ledger: ledger, database: database, id: id, log: r.config.Logger.With("job", id), defaults: defaults,
+		pressure: backfill.NewPressure(backfill.Limits(r.config.Limits.or(defaults)), throttles, r.config.MaxWait),
+	}
 }
 
 // work runs all workers. The first error stops the others.
@@ -118,6 +119,7 @@ func (r *run) saved(ctx context.Context, counts backfill.Counts) error {
 func (r *run) watch(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	var meter meter
 	for {
 		select {
 		case <-ctx.Done():
@@ -129,26 +131,44 @@ func (r *run) watch(ctx context.Context) {
 			continue // the workers see it too
 		}
 		r.adopt(job.Limits)
-		reason := r.pressure.Waits()
-		if job.State == backfill.Paused {
-			reason = "the job is paused"
-			if job.Reason != "" {
-				reason += ": " + job.Reason
-			}
-		}
-		r.tell(r.meter.progress(status(job), reason, time.Now()))
+		r.tell(meter.progress(status(job), r.waits(ctx, job), time.Now()))
 	}
 }
 
-// adopt takes the limits in the ledger, which another process may have changed.
+// waits returns why this process does nothing for a job, empty if it does.
+func (r *run) waits(ctx context.Context, job backfill.Job) string {
+	if job.State == backfill.Paused {
+		if job.Reason == "" {
+			return "the job is paused"
+		}
+		return "the job is paused: " + job.Reason
+	}
+	if reason := r.pressure.Waits(); reason != "" {
+		return reason
+	}
+	if job.Done == job.Shards { // what is stale is being counted
+		return ""
+	}
+	holders, err := r.ledger.Holders(ctx, r.id, isOurs)
+	switch {
+	case err != nil || holders.Ours > 0:
+		return ""
+	case len(holders.Others) > 0:
+		return fmt.Sprintf("others have the rest (%s); that of one that is gone is free in %v at most", strings.Join(holders.Others, ", "), holders.Until.Round(time.Second))
+	}
+	return job.Reason
+}
+
+// adopt takes the limits in the ledger, which another process may have changed. As
+// long as there are none, those of the configuration are in force.
 func (r *run) adopt(text string) {
 	if text == r.limits {
 		return
 	}
 	var limits Limits
-	if err := json.Unmarshal([]byte(text), &limits); err == nil && limits.Check() == nil {
+	if err := json.Unmarshal([]byte(text), &limits); err == nil && limits.check() == nil {
 		r.limits = text
-		r.pressure.SetLimits(r.gentle(limits))
+		r.pressure.SetLimits(backfill.Limits(limits.or(r.defaults)))
 	}
 }
 
@@ -159,7 +179,8 @@ func (r *run) tell(p Progress) {
 
 // finish says how the run ended.
 func (r *run) finish(status Status, err error) {
-	p := r.meter.progress(status, "", time.Now())
+	var meter meter // without a rate, which is that of a run that goes on
+	p := meter.progress(status, "", time.Now())
 	r.config.Progress(p)
 	switch {
 	case err == nil:

@@ -54,7 +54,7 @@ type Status struct {
 	limits string
 }
 
-// Limits returns the limits of the job.
+// Limits returns the limits that SetLimits has given the job, none if it has not.
 func (s Status) Limits() Limits {
 	var limits Limits
 	_ = json.Unmarshal([]byte(s.limits), &limits) // which SetLimits wrote
@@ -127,10 +127,12 @@ func setState(ctx context.Context, db *gorm.DB, id string, state State, reason s
 	return ledger.SetState(ctx, id, string(state), reason)
 }
 
-// SetLimits gives a job other limits. Processes that run it take them within about
-// a second.
+// SetLimits gives a job limits in place of those of Config.Limits and of earlier
+// calls, in all processes that run it, which take them within about a second. A
+// field that is zero is the default, whatever it was before; to change one, begin
+// with Status.Limits.
 func SetLimits(ctx context.Context, db *gorm.DB, id string, limits Limits) error {
-	if err := limits.Check(); err != nil {
+	if err := limits.check(); err != nil {
 		return err
 	}
 	ledger, err := ledgerOf(ctx, db)

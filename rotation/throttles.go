@@ -12,6 +12,15 @@ import (
 	"gorm.io/gorm"
 )
 
+// Throttle says when a job should wait. It is asked about once a second, by one
+// goroutine at a time.
+type Throttle interface {
+	// Throttled returns why the job should wait, or an empty string. An error means
+	// that it does not know: the job waits then, too. It has a few seconds, after
+	// which ctx is done.
+	Throttled(ctx context.Context) (reason string, err error)
+}
+
 // throttle is a Throttle that asks a database.
 type throttle struct {
 	db  *gorm.DB

@@ -194,7 +194,7 @@ func TestLimitsBySomebodyElse(t *testing.T) {
 		if err := r.within(30 * time.Second); err != nil || !r.report.Resumed || r.report.State != rotation.Finished {
 			t.Errorf("%v: %+v", err, r.report)
 		}
-		if err := rotation.SetLimits(t.Context(), r.other, id, slow); err == nil || !strings.Contains(err.Error(), "is over") {
+		if err := rotation.SetLimits(t.Context(), r.other, id, slow); err == nil || !strings.Contains(err.Error(), "is finished already") {
 			t.Errorf("of a job that is over: %v", err)
 		}
 	})

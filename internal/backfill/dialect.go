@@ -31,8 +31,12 @@ type dialect interface {
 	// transient reports whether an error may be gone when the same is tried again,
 	// and smaller whether that is likelier with less.
 	transient(err error) (again, smaller bool)
-	// isDuplicate reports whether a unique constraint has refused what was written.
-	isDuplicate(err error) bool
+	// refusal says what of the database has refused to write a row: duplicate for a
+	// unique constraint. It is empty for other errors, and holds nothing of the row.
+	refusal(err error) string
+	// constraintsNow is a statement that has constraints of a transaction looked at
+	// with each statement, empty if they are.
+	constraintsNow() string
 
 	// whole runs f so that it sees every row of every table, or an error.
 	whole(ctx context.Context, pool *sql.DB, f func(on querier) error) error
@@ -58,6 +62,8 @@ type dialect interface {
 type described interface {
 	// keys returns the columns of the key as they are selected.
 	keys() []string
+	// unfit returns a condition for rows that cannot be found again by their key.
+	unfit() string
 	// bound returns a placeholder for column i of a key.
 	bound(i int) string
 	// swap swaps values in a transaction, and returns the number of rows.

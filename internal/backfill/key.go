@@ -45,10 +45,15 @@ func encodeKey(key Key) any {
 	return string(encoded)
 }
 
-func decodeKey(encoded string) (Key, error) {
+// decodeKey returns a key from the ledger, of so many columns, or any number if that
+// is zero.
+func decodeKey(encoded string, columns int) (Key, error) {
 	var parts []part
 	if err := json.Unmarshal([]byte(encoded), &parts); err != nil {
 		return nil, fmt.Errorf("a key in the ledger: %w", err)
+	}
+	if columns > 0 && len(parts) != columns {
+		return nil, fmt.Errorf("a key in the ledger has %d columns, and the table has %d", len(parts), columns)
 	}
 	key := make(Key, len(parts))
 	for i, p := range parts {

@@ -119,6 +119,9 @@ func OpenLedger(ctx context.Context, pool *sql.DB, dialectName string) (*Ledger,
 		return nil, err
 	}
 	l := &Ledger{pool, d}
+	if l.isThere(ctx) {
+		return l, nil
+	}
 	// Two processes may create a table at once; then one of them fails.
 	for try := 0; ; try++ {
 		if err = l.create(ctx); err == nil || try == 3 || ctx.Err() != nil {
@@ -127,9 +130,20 @@ func OpenLedger(ctx context.Context, pool *sql.DB, dialectName string) (*Ledger,
 		time.Sleep(50 * time.Millisecond)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gormcrypt: creating the ledger: %w", err)
+		return nil, fmt.Errorf("gormcrypt: creating the ledger, for which a role with the right to create tables has to call rotation.Jobs once: %w", err)
 	}
 	return l, nil
+}
+
+// isThere reports whether the ledger has its tables. A role may read and write them
+// that may not create any.
+func (l *Ledger) isThere(ctx context.Context) bool {
+	for _, table := range []string{"gormcrypt_jobs", "gormcrypt_shards", "gormcrypt_quarantine"} {
+		if scan(ctx, l.pool, "SELECT 1 FROM "+table+" LIMIT 0", nil, 1, func([]any) error { return nil }) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *Ledger) create(ctx context.Context) error {
@@ -157,7 +171,7 @@ type execer interface {
 // Begin returns the job that goes on with a plan: the unfinished one in the
 // ledger, or a new one, whose tables shards cuts and counts. It returns an error
 // if an unfinished job with another plan is about one of the tables.
-func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shards func(ctx context.Context, table int) (bounds []Key, rows int64, err error)) (id string, resumed bool, err error) {
+func (l *Ledger) Begin(ctx context.Context, plan Plan, hash string, shards func(ctx context.Context, table int) (bounds []Key, rows int64, err error)) (id string, resumed bool, err error) {
 	if id, err = l.unfinished(ctx, l.pool, plan, hash); err != nil || id != "" {
 		return id, true, err
 	}
@@ -194,8 +208,8 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash, limits string, shar
 			return err
 		}
 		id = strings.ToLower(rand.Text())
-		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, total, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, ?, '', 0, "+l.now()+", "+l.now()+")",
-			id, hash, string(text), Running, string(Rewriting), limits, total); err != nil {
+		if _, err := l.exec(ctx, tx, "INSERT INTO gormcrypt_jobs (id, plan_hash, plan, state, phase, pass, limits, total, reason, settling_until, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, '', ?, '', 0, "+l.now()+", "+l.now()+")",
+			id, hash, string(text), Running, string(Rewriting), total); err != nil {
 			return err
 		}
 		for i, shard := range all {
@@ -241,7 +255,7 @@ func (l *Ledger) unfinished(ctx context.Context, from querier, plan Plan, hash s
 		}
 		for _, table := range its.Tables {
 			if slices.ContainsFunc(plan.Tables, func(t Table) bool { return t.Name == table.Name }) {
-				other = fmt.Errorf("gormcrypt: %w: %s (%s) is about the table %s too, by another plan; resume it with the configuration that it began with, or cancel it", ErrOtherJob, id, its.Title, table.Name)
+				other = fmt.Errorf("gormcrypt: %w: %s (%s) is about the table %s too, by another plan; let it finish, with the configuration and the primary key version that it began with, or cancel it and run this one", ErrOtherJob, id, its.Title, table.Name)
 			}
 		}
 	}
@@ -313,6 +327,35 @@ FROM gormcrypt_shards WHERE job = ?`), job.ID).
 		Scan(&job.Shards, &job.Done, &job.PassRead, &c.Read, &c.Bytes, &c.Swapped, &c.Superseded, &c.Deleted, &c.Deferred, &c.Poisoned)
 }
 
+// Holders are those who hold shards of a job now.
+type Holders struct {
+	Ours   int
+	Others []string
+	// Until is how long the last lease of the others still is.
+	Until time.Duration
+}
+
+// Holders returns who holds shards of a job. Ours is asked whose names are those of
+// this process.
+func (l *Ledger) Holders(ctx context.Context, id string, ours func(worker string) bool) (Holders, error) {
+	var all Holders
+	query := "SELECT owner, max(lease_until) - " + l.now() + " FROM gormcrypt_shards WHERE job = ? AND done = 0 AND owner <> '' AND lease_until > " + l.now() + " GROUP BY owner ORDER BY owner"
+	err := scan(ctx, l.pool, l.rebind(query), []any{id}, 2, func(values []any) error {
+		owner, left := text(values[0]), values[1].(int64)
+		if ours(owner) {
+			all.Ours++
+			return nil
+		}
+		all.Others = append(all.Others, owner)
+		all.Until = max(all.Until, time.Duration(left)*time.Millisecond)
+		return nil
+	})
+	if err != nil {
+		return Holders{}, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
+	}
+	return all, nil
+}
+
 // SetState pauses, resumes or cancels a job that is not over. Its workers see it
 // with their next batch.
 func (l *Ledger) SetState(ctx context.Context, id, state, reason string) error {
@@ -334,9 +377,9 @@ func (l *Ledger) SetState(ctx context.Context, id, state, reason string) error {
 func (l *Ledger) SetLimits(ctx context.Context, id, limits string) error {
 	n, err := l.exec(ctx, l.pool, "UPDATE gormcrypt_jobs SET limits = ?, updated_at = "+l.now()+" WHERE id = ? AND state IN (?, ?)", limits, id, Running, Paused)
 	if err == nil && n == 0 {
-		_, err = l.Job(ctx, id)
+		job, err := l.Job(ctx, id)
 		if err == nil {
-			return fmt.Errorf("gormcrypt: job %s is over", id)
+			return fmt.Errorf("gormcrypt: job %s is %s already", id, job.State)
 		}
 		return err
 	}
@@ -376,7 +419,7 @@ func (l *Ledger) Quarantine(ctx context.Context, id string) ([]QuarantinedValue,
 		if err := rows.Scan(&row.Job, &row.Table, &key, &row.Column, &row.Version, &row.Reason, &row.fingerprint, &at); err != nil {
 			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 		}
-		if row.Key, err = decodeKey(key); err != nil {
+		if row.Key, err = decodeKey(key, 0); err != nil {
 			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 		}
 		row.NotedAt = time.UnixMilli(at).UTC()

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -31,15 +32,18 @@ func (postgres) reading(ctx context.Context) (context.Context, context.CancelFun
 
 // whole turns an error of policies for rows on, which would hide some of them. In
 // READ COMMITTED, whatever the default is, every statement sees what was
-// committed before it.
+// committed before it. All rows of a table take longer than a limit for statements
+// may allow; ctx ends it.
 func (postgres) whole(ctx context.Context, pool *sql.DB, f func(on querier) error) error {
 	tx, err := pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted, ReadOnly: true})
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, "SET LOCAL row_security = off"); err != nil {
-		return err
+	for _, setting := range []string{"row_security = off", "statement_timeout = 0"} {
+		if _, err := tx.ExecContext(ctx, "SET LOCAL "+setting); err != nil {
+			return err
+		}
 	}
 	return f(tx)
 }
@@ -79,7 +83,9 @@ func (postgres) transient(err error) (again, smaller bool) {
 			return true, true
 		case code == "57014": // statement timeout
 			return true, true
-		case strings.HasPrefix(code, "08"), code == "57P01", code == "57P02", code == "57P03", code == "53300": // connection, shutdown, too many
+		case strings.HasPrefix(code, "08"), code == "57P01", code == "57P02", code == "57P03", code == "57P05", code == "25P03", code == "53300": // connection, shutdown, idle for too long, too many
+			return true, false
+		case code == "0A000" && strings.Contains(err.Error(), "cached plan"): // the type of a column was altered
 			return true, false
 		}
 		return false, false
@@ -89,25 +95,41 @@ func (postgres) transient(err error) (again, smaller bool) {
 		strings.Contains(text, "unexpected EOF") || strings.Contains(text, "conn closed") || strings.Contains(text, "failed to connect"), false
 }
 
-func (postgres) isDuplicate(err error) bool {
+// refusal looks at the class: data, constraints, views with a check, and RAISE.
+func (postgres) refusal(err error) string {
 	var state interface{ SQLState() string }
-	return errors.As(err, &state) && state.SQLState() == "23505"
+	if !errors.As(err, &state) {
+		return ""
+	}
+	switch code := state.SQLState(); {
+	case code == "23505":
+		return duplicate
+	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"), strings.HasPrefix(code, "44"), code == "P0001":
+		return "SQLSTATE " + code
+	}
+	return ""
 }
 
+func (postgres) constraintsNow() string { return "SET CONSTRAINTS ALL IMMEDIATE" }
+
 func (postgres) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
-	rows, err := pool.QueryContext(ctx, `SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
-WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, quoteTable(t.Name))
+	// With a modifier of -1 a type is named without its length, as char is by bpchar:
+	// alone, char would be one of one character.
+	rows, err := pool.QueryContext(ctx, `SELECT attname, format_type(atttypid, -1), EXISTS (SELECT 1 FROM pg_index
+	WHERE indrelid = attrelid AND indisunique AND indpred IS NULL AND indexprs IS NULL AND attnum = ANY (indkey))
+FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, quoteTable(t.Name))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	types := map[string]string{}
+	types, unique := map[string]string{}, map[string]bool{}
 	for rows.Next() {
 		var name, kind string
-		if err := rows.Scan(&name, &kind); err != nil {
+		var isUnique bool
+		if err := rows.Scan(&name, &kind, &isUnique); err != nil {
 			return nil, err
 		}
-		types[name] = kind
+		types[name], unique[name] = kind, isUnique
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, err
@@ -120,7 +142,11 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, quoteTabl
 	for _, name := range t.Key {
 		d.keyTypes = append(d.keyTypes, types[name])
 	}
-	d.update = d.makeUpdate()
+	lock := "NO KEY UPDATE"
+	if slices.ContainsFunc(t.Cells, func(c Cell) bool { return unique[c.Column] }) {
+		lock = "UPDATE"
+	}
+	d.update = d.makeUpdate(lock)
 	return d, nil
 }
 
@@ -139,6 +165,15 @@ func (t *postgresTable) keys() []string {
 	return columns
 }
 
+// unfit: text depends on settings of the session, and may not come back as the same.
+func (t *postgresTable) unfit() string {
+	conditions := make([]string, len(t.Key))
+	for i, name := range t.Key {
+		conditions[i] = fmt.Sprintf("t.%s IS NULL OR t.%s::text::%s IS DISTINCT FROM t.%s", quote(name), quote(name), t.keyTypes[i], quote(name))
+	}
+	return strings.Join(conditions, " OR ")
+}
+
 func (t *postgresTable) bound(i int) string { return "?::text::" + t.keyTypes[i] }
 
 func columnType(binary bool) string {
@@ -150,8 +185,10 @@ func columnType(binary bool) string {
 
 // makeUpdate returns the UPDATE: compare and swap of as many rows as the arrays
 // have. Rows that someone has locked are left alone, so this never waits for an
-// application, and is in no deadlock with one.
-func (t *postgresTable) makeUpdate() string {
+// application, and is in no deadlock with one. The lock is the one that the UPDATE
+// takes: the stronger one where a column is unique, for which also those wait who
+// insert rows that refer to these.
+func (t *postgresTable) makeUpdate(lock string) string {
 	var arrays, names []string
 	add := func(name, cast string) {
 		arrays, names = append(arrays, fmt.Sprintf("$%d::%s", len(arrays)+1, cast)), append(names, name)
@@ -183,9 +220,9 @@ func (t *postgresTable) makeUpdate() string {
 		return fmt.Sprintf("%s = CASE WHEN v.o%d IS NULL THEN t.%s ELSE v.n%d END", name, i, name, i)
 	})
 	return fmt.Sprintf(`WITH given AS MATERIALIZED (SELECT * FROM unnest(%s) AS v(%s)),
-held AS MATERIALIZED (SELECT v.* FROM given AS v JOIN %s AS t ON %s FOR NO KEY UPDATE OF t SKIP LOCKED)
+held AS MATERIALIZED (SELECT v.* FROM given AS v JOIN %s AS t ON %s FOR %s OF t SKIP LOCKED)
 UPDATE %s AS t SET %s FROM held AS v WHERE %s`,
-		strings.Join(arrays, ", "), strings.Join(names, ", "), table, same, table, set, same)
+		strings.Join(arrays, ", "), strings.Join(names, ", "), table, same, lock, table, set, same)
 }
 
 func (t *postgresTable) swap(ctx context.Context, tx *sql.Tx, swaps []Swap) (int64, error) {

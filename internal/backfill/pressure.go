@@ -162,7 +162,9 @@ func (p *Pressure) delay(turn Turn) time.Duration {
 	defer p.mu.Unlock()
 	p.pay()
 	// Not a Duration: a small duty or rate makes more of it than that holds.
-	wait := float64(turn.Worked)*(1/p.limits.Duty-1) - float64(time.Since(turn.Ended))
+	// What took much longer than it should was waiting, such as for a lock.
+	worked := min(turn.Worked, panicFactor*p.limits.Target)
+	wait := float64(worked)*(1/p.limits.Duty-1) - float64(time.Since(turn.Ended))
 	if turn.Rows > 0 && p.limits.Rate > 0 {
 		wait = max(wait, p.owed/p.limits.Rate*float64(time.Second))
 	}

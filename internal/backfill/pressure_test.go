@@ -46,7 +46,11 @@ func (w world) after(p *backfill.Pressure, batches int) (read, written int) {
 	return read, written
 }
 
+// newPressure has room for 5,000 rows, unless the limits say otherwise.
 func newPressure(limits backfill.Limits, throttles ...backfill.Throttle) *backfill.Pressure {
+	if limits.MaxRows == 0 {
+		limits.MaxRows = 5000
+	}
 	return backfill.NewPressure(limits, throttles, 0)
 }
 

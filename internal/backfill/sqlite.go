@@ -56,9 +56,18 @@ func (sqlite) transient(err error) (again, smaller bool) {
 	return strings.Contains(text, "database is locked") || strings.Contains(text, "database table is locked"), false
 }
 
-func (sqlite) isDuplicate(err error) bool {
-	return strings.Contains(err.Error(), "UNIQUE constraint failed")
+// refusal goes by the messages of SQLite. That of a trigger is not known.
+func (sqlite) refusal(err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "UNIQUE constraint failed"):
+		return duplicate
+	case strings.Contains(text, "constraint failed"):
+		return "a constraint"
+	}
+	return ""
 }
+
+func (sqlite) constraintsNow() string { return "" }
 
 func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
 	schema, name, found := strings.Cut(t.Name, ".")
@@ -94,6 +103,14 @@ func (t *sqliteTable) keys() []string {
 		columns[i] = "+" + quote(name)
 	}
 	return columns
+}
+
+func (t *sqliteTable) unfit() string {
+	conditions := make([]string, len(t.Key))
+	for i, name := range t.Key {
+		conditions[i] = "t." + quote(name) + " IS NULL"
+	}
+	return strings.Join(conditions, " OR ")
 }
 
 func (t *sqliteTable) bound(int) string { return "?" }

@@ -23,8 +23,22 @@ type Database struct {
 }
 
 // maxPasses is how often a job goes through its tables while there is something
-// stale. That many are passed only if something goes on writing stale values.
+// stale, before it pauses. That many are passed only if something goes on writing
+// stale values. With the pauses between them, they take a quarter of an hour.
 const maxPasses = 20
+
+// pause returns how long to wait before a pass. The first ones find what programs
+// with older keyrings have written during a deployment; the others wait for its end.
+func pause(next Pass) time.Duration {
+	if next.Phase != Rewriting || next.Number <= 3 {
+		return 0
+	}
+	return min(time.Second<<(next.Number-4), time.Minute)
+}
+
+// ErrStale is the error of a job that is paused, because stale values are still
+// written after so many passes.
+var ErrStale = errors.New("values are still written under an older version")
 
 // Open returns the store of a job. A shard is taken over when its owner has not
 // been heard of for the time of a lease.
@@ -36,9 +50,19 @@ func (l *Ledger) Open(job string, tables *Tables, lease time.Duration) *Database
 // and whether that is likelier with a smaller batch.
 func (l *Ledger) Transient(err error) (again, smaller bool) { return l.transient(err) }
 
+// claimTimeout is how long it may take to take a shard.
+const claimTimeout = 10 * time.Second
+
 // Claim implements Store. It begins to look at a random shard, so that workers do
 // not meet.
 func (d *Database) Claim(ctx context.Context, worker string) (Shard, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return Shard{}, false, err
+	}
+	// It is not cancelled: the database may have given the shard, and nobody would
+	// know until the lease is over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
 	var shard Shard
 	var after, upTo sql.NullString
 	var phase string
@@ -55,10 +79,13 @@ RETURNING number, table_number, fence, after_key, upto_key, (SELECT phase FROM g
 	if err != nil {
 		return Shard{}, false, d.failed("taking a shard", err)
 	}
+	if shard.Table < 0 || shard.Table >= len(d.tables.plan) {
+		return Shard{}, false, d.failed("taking a shard", fmt.Errorf("the ledger is damaged: the plan has no table %d; cancel the job", shard.Table))
+	}
 	shard.Pass.Phase = Phase(phase)
 	for text, key := range map[*sql.NullString]*Key{&after: &shard.After, &upTo: &shard.UpTo} {
 		if text.Valid {
-			if *key, err = decodeKey(text.String); err != nil {
+			if *key, err = decodeKey(text.String, len(d.tables.plan[shard.Table].Key)); err != nil {
 				return Shard{}, false, d.failed("taking a shard", err)
 			}
 		}
@@ -98,8 +125,13 @@ func (d *Database) Write(ctx context.Context, shard Shard, checkpoint Checkpoint
 		n, err := d.tables.described[shard.Table].swap(ctx, tx, checkpoint.Swaps)
 		return int(n), 0, nil, err
 	})
-	if err != nil && d.isDuplicate(err) {
+	if err != nil && d.refusal(err) != "" {
 		written, err = d.write(ctx, shard, checkpoint, func(tx *sql.Tx) (int, int, []Poison, error) {
+			if now := d.constraintsNow(); now != "" {
+				if _, err := tx.ExecContext(ctx, now); err != nil {
+					return 0, 0, nil, err
+				}
+			}
 			return d.swapApart(ctx, tx, shard.Table, checkpoint.Swaps)
 		})
 	}
@@ -218,22 +250,30 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		return pass, errors.Join(err, again)
 	}
 	next, state, reason := settle(from, stale-poisoned, quarantined)
+	delay := pause(next)
+	if state == Running && delay > 0 {
+		reason = fmt.Sprintf("%d rows are stale after pass %d, because something writes them again or holds them, such as a program with an older keyring, a trigger that undoes updates, or a transaction that is left open; the next pass begins after %v", stale-poisoned, from.Number, delay)
+	}
 	err = inTx(ctx, d.pool, func(tx *sql.Tx) error {
 		n, err := d.exec(ctx, tx, "UPDATE gormcrypt_jobs SET phase = ?, pass = ?, state = ?, reason = ?, settling_until = 0, updated_at = "+d.now()+" WHERE id = ? AND phase = ? AND pass = ? AND state = ?",
 			string(next.Phase), next.Number, state, reason, d.job, string(from.Phase), from.Number, Running)
 		if err != nil || n == 0 || next.Phase == Ended {
 			return err
 		}
-		// What could not be opened is tried once in each pass. What a constraint
+		// What could not be opened is tried once in each pass. What the database
 		// refuses is only tried when it is written.
-		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ? AND (? = '"+string(Rewriting)+"' OR reason <> ?)", d.job, string(next.Phase), duplicateReason); err != nil {
+		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ? AND (? = '"+string(Rewriting)+"' OR reason NOT LIKE '"+refusedReason+"%')", d.job, string(next.Phase)); err != nil {
 			return err
 		}
-		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after_key = from_key, done = 0, owner = '', lease_until = 0, pass_read = 0 WHERE job = ?", d.job)
+		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after_key = from_key, done = 0, owner = '', lease_until = CASE WHEN ? = 0 THEN 0 ELSE "+d.now()+" + ? END, pass_read = 0 WHERE job = ?",
+			delay.Milliseconds(), delay.Milliseconds(), d.job)
 		return err
 	})
 	if err != nil {
 		return pass, d.failed("writing to the ledger", err)
+	}
+	if state == Paused {
+		return pass, fmt.Errorf("gormcrypt: job %s is paused: %w: %s", d.job, ErrStale, reason)
 	}
 	return d.Pass(ctx)
 }
@@ -262,7 +302,7 @@ func (d *Database) keepSettling(ctx context.Context, pass Pass) (stop func()) {
 func settle(from Pass, stale, quarantined int64) (next Pass, state, reason string) {
 	switch {
 	case stale > 0 && from.Number >= maxPasses:
-		return Pass{Phase: Ended, Number: from.Number}, Quarantined, fmt.Sprintf("after %d passes there are still %d stale rows; something goes on writing them, such as a program with an older keyring", from.Number, stale)
+		return Pass{Phase: Rewriting, Number: from.Number + 1}, Paused, fmt.Sprintf("after %d passes there are %d stale rows; end what writes them again or holds them, such as a program with an older keyring, a trigger that undoes updates, or a transaction that is left open, and resume it", from.Number, stale)
 	case stale > 0:
 		return Pass{Phase: Rewriting, Number: from.Number + 1}, Running, ""
 	case from.Phase == Rewriting:
@@ -292,7 +332,7 @@ func (d *Database) left(ctx context.Context) (stale, poisoned, quarantined int64
 		of := map[string][]QuarantinedValue{}
 		var keys []Key
 		for _, row := range rows {
-			if row.Table != table.Name {
+			if row.Table != table.Name || len(row.Key) != len(table.Key) {
 				continue
 			}
 			if of[keyText(row.Key)] == nil {

@@ -47,11 +47,13 @@ func (t *Tables) stale(cell Cell) string {
 func (t *Tables) selected(table int, onlyStale bool) []string {
 	columns := t.described[table].keys()
 	for _, cell := range t.plan[table].Cells {
+		// An expression, of which a driver knows no declared type to convert it by.
 		column := "t." + quote(cell.Column)
+		condition := column + " IS NOT NULL"
 		if onlyStale {
-			column = "CASE WHEN " + t.stale(cell) + " THEN " + column + " END"
+			condition = t.stale(cell)
 		}
-		columns = append(columns, column)
+		columns = append(columns, "CASE WHEN "+condition+" THEN "+column+" END")
 	}
 	for _, source := range t.plan[table].Sources {
 		columns = append(columns, "t."+quote(source.Column))
@@ -72,6 +74,15 @@ func (t *Tables) row(table int, values []any) Row {
 func (t *Tables) query(ctx context.Context, table int, query string, args []any, columns int, see func(values []any) error) error {
 	if err := scan(ctx, t.pool, t.rebind(query), args, columns, see); err != nil {
 		return fmt.Errorf("reading %s: %w", t.plan[table].Name, err)
+	}
+	return nil
+}
+
+// all sends a SELECT of all rows, and fails if not all can be seen.
+func (t *Tables) all(ctx context.Context, table int, query string, columns int, see func(values []any) error) error {
+	err := t.whole(ctx, t.pool, func(on querier) error { return scan(ctx, on, query, nil, columns, see) })
+	if err != nil {
+		return fmt.Errorf("going through %s: %w", t.plan[table].Name, err)
 	}
 	return nil
 }
@@ -188,7 +199,7 @@ func (t *Tables) Count(ctx context.Context, table int) (rows int64, stale []int6
 	sums := list(t.plan[table].Cells, func(_ int, cell Cell) string {
 		return "count(CASE WHEN " + t.stale(cell) + " THEN 1 END)"
 	})
-	err = t.query(ctx, table, "SELECT count(*), "+sums+" FROM "+quoteTable(t.plan[table].Name)+" AS t", nil, 1+len(t.plan[table].Cells), func(values []any) error {
+	err = t.all(ctx, table, "SELECT count(*), "+sums+" FROM "+quoteTable(t.plan[table].Name)+" AS t", 1+len(t.plan[table].Cells), func(values []any) error {
 		for _, value := range values {
 			stale = append(stale, value.(int64))
 		}
@@ -206,7 +217,7 @@ func (t *Tables) StaleRows(ctx context.Context, table int) (rows int64, err erro
 	for i, cell := range t.plan[table].Cells {
 		conditions[i] = t.stale(cell)
 	}
-	err = t.query(ctx, table, "SELECT count(*) FROM "+quoteTable(t.plan[table].Name)+" AS t WHERE "+strings.Join(conditions, " OR "), nil, 1, func(values []any) error {
+	err = t.all(ctx, table, "SELECT count(*) FROM "+quoteTable(t.plan[table].Name)+" AS t WHERE "+strings.Join(conditions, " OR "), 1, func(values []any) error {
 		rows = values[0].(int64)
 		return nil
 	})
@@ -214,19 +225,24 @@ func (t *Tables) StaleRows(ctx context.Context, table int) (rows int64, err erro
 }
 
 // Bounds returns the last keys of all shards of a table but the last, of about so
-// many rows each, and the number of all rows, by one scan of its primary key.
+// many rows each, and the number of all rows, by one scan of its primary key. It
+// returns an error if there are rows that could not be found again by their key.
 func (t *Tables) Bounds(ctx context.Context, table int, rows int) (bounds []Key, total int64, err error) {
 	columns := t.described[table].keys()
 	names := list(columns, func(i int, _ string) string { return fmt.Sprintf("k%d", i) })
 	named := list(columns, func(i int, column string) string { return fmt.Sprintf("%s AS k%d", column, i) })
-	query := fmt.Sprintf(`SELECT n, %s FROM (SELECT %s, row_number() OVER w AS n, lead(1) OVER w AS next FROM %s AS t WINDOW w AS (ORDER BY %s)) AS numbered
-WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, quoteTable(t.plan[table].Name), t.plan[table].order(), max(rows, 1))
-	err = t.query(ctx, table, query, nil, 1+len(columns), func(values []any) error {
-		total = values[0].(int64)
+	query := fmt.Sprintf(`SELECT n, unfit, %s FROM (SELECT %s, row_number() OVER w AS n, count(CASE WHEN %s THEN 1 END) OVER w AS unfit, lead(1) OVER w AS next FROM %s AS t WINDOW w AS (ORDER BY %s)) AS numbered
+WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, t.described[table].unfit(), quoteTable(t.plan[table].Name), t.plan[table].order(), max(rows, 1))
+	var unfit int64
+	err = t.all(ctx, table, query, 2+len(columns), func(values []any) error {
+		total, unfit = values[0].(int64), values[1].(int64)
 		if total%int64(max(rows, 1)) == 0 {
-			bounds = append(bounds, slices.Clone(values[1:]))
+			bounds = append(bounds, slices.Clone(values[2:]))
 		}
 		return nil
 	})
+	if err == nil && unfit > 0 {
+		err = fmt.Errorf("%d rows of %s cannot be found again by their primary key: it is NULL, or its text does not come back as the same value, by DateStyle, TimeZone or extra_float_digits of this role", unfit, t.plan[table].Name)
+	}
 	return bounds, total, err
 }

@@ -3,17 +3,24 @@ package backfill
 import (
 	"context"
 	"database/sql"
+	"strings"
+
+	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
-// Duplicates: while two key versions are live, a unique constraint does not see that
-// a value under one is equal to a value under the other. When the application has
-// written both, the second to come under the new version is refused.
+// Refusals: a constraint or a trigger of the table refuses a new value, which may be
+// longer than the old one. A unique constraint does not see that a value under one
+// key version is equal to a value under another: when the application has written
+// both, the second to come under the new version is refused.
 
-// duplicateReason is the reason of a value that a unique constraint refuses.
-const duplicateReason = "a unique constraint refuses it under the new key version: another row has the same value; change or delete one of the two"
+// duplicate is what a unique constraint refuses.
+const duplicate = "another row has the same value; change or delete one of the two"
 
-// swapApart swaps rows as swap does, but for the values that a unique constraint
-// refuses, which are left as they are. It returns the number of rows of which all
+// refusedReason is what the reason of a value begins with that the database refuses.
+const refusedReason = "the database refuses it under the new key version: "
+
+// swapApart swaps rows as swap does, but for the values that the database refuses,
+// which are left as they are. It returns the number of rows of which all
 // was swapped, and of those that have a value that was refused.
 func (d *Database) swapApart(ctx context.Context, tx *sql.Tx, table int, swaps []Swap) (swapped, refused int, poison []Poison, err error) {
 	if len(swaps) == 0 {
@@ -23,7 +30,7 @@ func (d *Database) swapApart(ctx context.Context, tx *sql.Tx, table int, swaps [
 	switch {
 	case err == nil:
 		return int(n), 0, nil, nil
-	case !d.isDuplicate(err):
+	case d.refusal(err) == "":
 		return 0, 0, nil, err
 	case len(swaps) == 1:
 		n, poison, err := d.swapCells(ctx, tx, table, swaps[0])
@@ -55,13 +62,24 @@ func (d *Database) swapCells(ctx context.Context, tx *sql.Tx, table int, swap Sw
 		switch {
 		case err == nil:
 			swapped = max(swapped, int(n))
-		case d.isDuplicate(err):
-			poison = append(poison, Poison{Key: swap.Key, Column: cell.Column, Stored: swap.Old[i], Reason: duplicateReason})
+		case d.refusal(err) != "":
+			poison = append(poison, Poison{Key: swap.Key, Column: cell.Column, Version: versionOf(swap.Old[i]), Stored: swap.Old[i], Reason: refusedReason + d.refusal(err)})
 		default:
 			return 0, nil, err
 		}
 	}
 	return swapped, poison, nil
+}
+
+// versionOf returns the key version that a stored value names, which is in front of
+// a colon, or between two.
+func versionOf(stored any) string {
+	for _, name := range strings.SplitN(text(stored), ":", 3) {
+		if version, err := keyring.ParseVersion(name); err == nil {
+			return version.String()
+		}
+	}
+	return ""
 }
 
 // trySwap swaps rows, or takes that back alone.
