@@ -2,7 +2,9 @@ package rotation_test
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -142,6 +144,31 @@ func TestStoppedPastItsLease(t *testing.T) {
 			if d := cmp.Diff(before, read(t, db)); d != "" {
 				t.Errorf("(-before +after)\n%s", d)
 			}
+		}
+	})
+}
+
+// After a process was killed, what it held is free when its lease is over. Until
+// then a run says what it waits for.
+func TestTheShardsOfOneThatWasKilled(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		fill(t, use(t, where, first, models()...), 100)
+		r := again(t, where, promoted, rotation.Config{Limits: slow})
+		r.sees("rows", func(p rotation.Progress) bool { return p.Swapped > 0 })
+		r.cancel()
+		if err := r.within(30 * time.Second); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		execute(t, where.Plain(t), fmt.Sprintf("UPDATE gormcrypt_shards SET owner = 'elsewhere/7/0', lease_until = %d WHERE done = 0", time.Now().Add(4*time.Second).UnixMilli()))
+		r = again(t, where, promoted, rotation.Config{Limits: rotation.Limits{Duty: 1}})
+		p := r.sees("what it waits for", func(p rotation.Progress) bool { return p.Waits != "" })
+		if !strings.HasPrefix(p.Waits, "others have the rest (elsewhere/7/0); that of one that is gone is free in ") || p.Rate != 0 || p.Left != 0 {
+			t.Errorf("%+v", p)
+		}
+		if err := r.within(30 * time.Second); err != nil || r.report.State != rotation.Finished {
+			t.Errorf("%v: %+v", err, r.report)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gorm.io/gorm"
 
 	"github.com/gormcrypt/gormcrypt"
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
@@ -56,6 +57,8 @@ type unique struct {
 	TaxID string `gorm:"serializer:encrypted;unique" encrypt:"deterministic"`
 	Phone string `gorm:"serializer:encrypted" encrypt:"deterministic"`
 	Note  string `gorm:"serializer:encrypted"`
+
+	DeletedAt gorm.DeletedAt
 }
 
 // What cannot work is refused before anything is sent.
@@ -77,6 +80,7 @@ func TestNewRefuses(t *testing.T) {
 		}
 		for want, config := range map[string]rotation.Config{
 			"Config.Unique":                    {Set: keyring.IndexKeys},
+			"names uniques.email, which is no": {Set: keyring.IndexKeys, Unique: []string{"uniques.tax_id", "uniques.email"}},
 			"the table accounts":               {Tables: []string{"accounts"}},
 			"leave Config.Manifest and Config": {Manifest: &m},
 			"a lease of less than a second":    {Lease: 1},

@@ -155,6 +155,29 @@ func TestMaxWaitOfARun(t *testing.T) {
 	})
 }
 
+// Until somebody sets limits, each run has those that it was configured with.
+func TestLimitsOfARun(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		fill(t, use(t, where, first, models()...), 300)
+		r := again(t, where, promoted, rotation.Config{Limits: slow})
+		r.sees("rows", func(p rotation.Progress) bool { return p.Swapped > 0 })
+		r.cancel()
+		if err := r.within(30 * time.Second); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		r = again(t, where, promoted, rotation.Config{Limits: rotation.Limits{Duty: 1}})
+		began := time.Now()
+		if err := r.within(30 * time.Second); err != nil || !r.report.Resumed || time.Since(began) > 20*time.Second {
+			t.Errorf("%v: %+v", err, r.report)
+		}
+		if limits := r.report.Limits(); limits != (rotation.Limits{}) {
+			t.Errorf("nobody has set %+v", limits)
+		}
+	})
+}
+
 // Other limits are taken over by a job that runs, and kept by one that is resumed.
 func TestLimitsBySomebodyElse(t *testing.T) {
 	t.Parallel()

@@ -31,14 +31,17 @@ func TestUniqueWhileIndexKeysRotate(t *testing.T) {
 		written := 0
 		var mu sync.Mutex
 		for i := range rounds {
+			value := fmt.Sprint("SECRET ", i/2)
 			var group sync.WaitGroup
 			for _, db := range []*gorm.DB{before, after, before, after} {
 				group.Go(func() {
-					value := fmt.Sprint("SECRET ", i)
 					err := db.Transaction(func(tx *gorm.DB) error {
 						var n int64
-						if err := tx.Model(&unique{}).Where("tax_id = ?", value).Count(&n).Error; err != nil || n > 0 {
-							return errors.Join(err, gorm.ErrDuplicatedKey)
+						if err := tx.Unscoped().Model(&unique{}).Where("tax_id = ?", value).Count(&n).Error; err != nil {
+							return err
+						}
+						if n > 0 {
+							return gorm.ErrDuplicatedKey
 						}
 						return tx.Create(&unique{TaxID: value}).Error
 					}, &sql.TxOptions{Isolation: sql.LevelSerializable})
@@ -50,6 +53,11 @@ func TestUniqueWhileIndexKeysRotate(t *testing.T) {
 				})
 			}
 			group.Wait()
+			if i%4 == 0 { // the constraint counts those that are deleted softly
+				if err := after.Where("tax_id = ?", value).Delete(&unique{}).Error; err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 		job, err := rotation.New(after, rotation.Config{Set: keyring.IndexKeys, Unique: []string{"uniques.tax_id"}, Limits: rotation.Limits{Duty: 1}})
 		if err != nil {
@@ -60,7 +68,7 @@ func TestUniqueWhileIndexKeysRotate(t *testing.T) {
 			t.Errorf("%v: %+v", err, report)
 		}
 		var rows int64
-		if err := after.Model(&unique{}).Count(&rows).Error; err != nil || int(rows) != written || written < rounds/2 || written > rounds {
+		if err := after.Unscoped().Model(&unique{}).Count(&rows).Error; err != nil || int(rows) != written || written < rounds/4 || written > rounds/2 {
 			t.Errorf("%d rows, and %d were written: %v", rows, written, err)
 		}
 	})
@@ -98,7 +106,7 @@ func TestValuesWrittenTwice(t *testing.T) {
 		var listed []string
 		for _, value := range quarantine {
 			listed = append(listed, value.Key+" "+value.Column)
-			if !strings.Contains(value.Reason, "another row has the same value") || strings.Contains(value.Reason, "SECRET") {
+			if !strings.Contains(value.Reason, "another row has the same value") || value.Version != "i1" || strings.Contains(value.Reason, "SECRET") {
 				t.Errorf("the reason is %q", value.Reason)
 			}
 		}
@@ -112,7 +120,7 @@ func TestValuesWrittenTwice(t *testing.T) {
 		if err := after.Order("id").Find(&rows).Error; err != nil || len(rows) != 204 || rows[2].TaxID != "SECRET 3" {
 			t.Errorf("%d rows: %v", len(rows), err)
 		}
-		if err := after.Delete(&unique{}, []int{3, 77, 201 + 2, 204}).Error; err != nil { // one of each two
+		if err := after.Unscoped().Delete(&unique{}, []int{3, 77, 201 + 2, 204}).Error; err != nil { // one of each two
 			t.Fatal(err)
 		}
 		if report, err := run(t, after, config); err != nil || report.State != rotation.Finished || report.Swapped != 2 {

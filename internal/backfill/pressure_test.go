@@ -193,6 +193,21 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// A worker that waited for a lock for a minute does not rest for an hour.
+func TestWaitingForALockIsNoWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPressure(backfill.Limits{Target: 5 * time.Millisecond, Duty: 0.01})
+		p.Ask(t.Context())
+		began := time.Now()
+		if err := p.Wait(t.Context(), backfill.Turn{Worked: time.Minute, Ended: began}, func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 3*time.Second {
+			t.Errorf("it rested for %v", took)
+		}
+	})
+}
+
 // Limits that are lowered hold at once. When they are raised again, batches grow
 // from there.
 func TestChangedLimits(t *testing.T) {

@@ -74,7 +74,8 @@ func (d *Database) swapCells(ctx context.Context, tx *sql.Tx, table int, swap Sw
 // versionOf returns the key version that a stored value names, which is in front of
 // a colon, or between two.
 func versionOf(stored any) string {
-	for _, name := range strings.SplitN(text(stored), ":", 3) {
+	parts := strings.SplitN(text(stored), ":", 3)
+	for _, name := range parts[:min(2, len(parts)-1)] {
 		if version, err := keyring.ParseVersion(name); err == nil {
 			return version.String()
 		}

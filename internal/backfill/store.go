@@ -33,7 +33,7 @@ func pause(next Pass) time.Duration {
 	if next.Phase != Rewriting || next.Number <= 3 {
 		return 0
 	}
-	return min(time.Second<<(next.Number-4), time.Minute)
+	return min(time.Second<<min(next.Number-4, 10), time.Minute)
 }
 
 // ErrStale is the error of a job that is paused, because stale values are still
