@@ -106,6 +106,9 @@ var (
 	ErrStale = backfill.ErrStale
 	// ErrQuarantined: everything is sealed anew but for values in quarantine.
 	ErrQuarantined = errors.New("values are left that cannot be sealed anew")
+	// ErrOlderKeyring: another job has sealed one of the tables under a later version
+	// already.
+	ErrOlderKeyring = errors.New("the keyring is older than what is stored")
 	// ErrCancelled: somebody has cancelled the job.
 	ErrCancelled = errors.New("the job was cancelled")
 	// ErrWaited: the throttles had the run wait for longer than Config.MaxWait.
@@ -175,7 +178,7 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 	if len(r.codecs) == 0 {
 		return nil, fmt.Errorf("gormcrypt: there is nothing to rotate: no table has values under %s keys", config.Set)
 	}
-	r.plan.Title = "seal under key version " + r.target.String()
+	r.plan.Title, r.plan.Target = "seal under key version "+r.target.String(), r.target.String()
 	text, err := json.Marshal(r.plan)
 	if err != nil {
 		return nil, err
@@ -277,7 +280,7 @@ type Report struct {
 //
 // It returns a Report and an error together, where there is something to say: one
 // that wraps ErrQuarantined when everything is done but for values in quarantine,
-// ErrPoisoned, ErrStale, ErrCancelled, ErrWaited, ErrOtherJob, the error of ctx, or that of
+// ErrPoisoned, ErrStale, ErrCancelled, ErrWaited, ErrOtherJob, ErrOlderKeyring, the error of ctx, or that of
 // the database.
 func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if r.config.DryRun {
@@ -297,6 +300,9 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 			return err
 		}
 		if tables, err = r.tables(ctx); err != nil {
+			return err
+		}
+		if err := r.checkNewer(ctx, ledger); err != nil {
 			return err
 		}
 		id, resumed, err = ledger.Begin(ctx, r.plan, r.hash, func(ctx context.Context, table int) ([]backfill.Key, int64, error) {
@@ -337,6 +343,27 @@ func (r *Rotation) tables(ctx context.Context) (*backfill.Tables, error) {
 		return nil, fmt.Errorf("gormcrypt: %w", err)
 	}
 	return backfill.OpenTables(ctx, pool, r.db.Dialector.Name(), r.plan.Tables)
+}
+
+// checkNewer refuses to seal anew under a version what a job has sealed under a later
+// one: the process has an older keyring.
+func (r *Rotation) checkNewer(ctx context.Context, ledger *backfill.Ledger) error {
+	jobs, err := ledger.Jobs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, job := range jobs {
+		target, err := keyring.ParseVersion(job.Target)
+		if err != nil || target.Set() != r.target.Set() || target.Number() <= r.target.Number() {
+			continue
+		}
+		for _, table := range job.Tables {
+			if slices.ContainsFunc(r.plan.Tables, func(t backfill.Table) bool { return t.Name == table.Name }) {
+				return fmt.Errorf("gormcrypt: %w: job %s has sealed %s under key version %s, and the primary version here is %s; load the current keyring, or, if %s is not to be used any more, add another version, promote that and rotate to it", ErrOlderKeyring, job.ID, table.Name, target, r.target, target)
+			}
+		}
+	}
+	return nil
 }
 
 // outcome returns the error of a job that is over.

@@ -2,6 +2,7 @@ package rotation_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 
@@ -98,6 +99,30 @@ func TestShardsDoNotOverlap(t *testing.T) {
 		all := int64(rows * len(models()))
 		if report.Swapped != all || report.Rows != 2*all || report.Superseded > 0 {
 			t.Errorf("of %d rows, %d were swapped, and %d read to rewrite and to verify them: %+v", all, report.Swapped, report.Rows, report.Status)
+		}
+	})
+}
+
+// A process whose keyring is older than what another has sealed does not seal it
+// back.
+func TestAnOlderKeyring(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, added, promoted := rings(t)
+		accounts(t, where, first, 20)
+		if report, err := run(t, use(t, where, promoted, &account{}), rotation.Config{}); err != nil {
+			t.Fatalf("%v: %+v", err, report)
+		}
+		report, err := run(t, use(t, where, added, &account{}), rotation.Config{})
+		if !errors.Is(err, rotation.ErrOlderKeyring) || report.Swapped > 0 {
+			t.Errorf("%v: %+v", err, report)
+		}
+		if found := column(t, where, "SELECT count(*) FROM accounts WHERE email LIKE 'gc1:1:%'"); found[0] != "0" {
+			t.Errorf("%s emails are sealed back", found[0])
+		}
+		// Index keys have versions of their own.
+		if report, err := run(t, use(t, where, promoted, &account{}), rotation.Config{Set: keyring.IndexKeys}); err != nil || report.Swapped != 20 {
+			t.Errorf("%v: %+v", err, report)
 		}
 	})
 }

@@ -75,17 +75,17 @@ const (
 
 // Plan is what a job is about. Its hash tells it from others.
 type Plan struct {
-	// Title is what the job does, with the key versions that it leads to.
-	Title  string
-	Tables []Table
+	// Title is what the job does, and Target the key version that it leads to.
+	Title, Target string
+	Tables        []Table
 }
 
 // Job is a job in the ledger.
 type Job struct {
-	ID, Title, Hash string
-	Tables          []Table
-	State           string
-	Pass            Pass
+	ID, Title, Target, Hash string
+	Tables                  []Table
+	State                   string
+	Pass                    Pass
 	// Reason is why a job waits or ended, empty if there is nothing to say.
 	Reason string
 	Limits string
@@ -304,7 +304,7 @@ func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, er
 		if err := json.Unmarshal([]byte(text), &plan); err != nil {
 			return nil, fmt.Errorf("gormcrypt: the plan of job %s in the ledger cannot be read: %w", job.ID, err)
 		}
-		job.Title, job.Tables = plan.Title, plan.Tables
+		job.Title, job.Target, job.Tables = plan.Title, plan.Target, plan.Tables
 		job.CreatedAt, job.UpdatedAt = time.UnixMilli(created).UTC(), time.UnixMilli(updated).UTC()
 		jobs = append(jobs, job)
 	}
