@@ -280,8 +280,8 @@ type Report struct {
 //
 // It returns a Report and an error together, where there is something to say: one
 // that wraps ErrQuarantined when everything is done but for values in quarantine,
-// ErrPoisoned, ErrStale, ErrCancelled, ErrWaited, ErrOtherJob, ErrOlderKeyring, the error of ctx, or that of
-// the database.
+// ErrPoisoned, ErrStale, ErrCancelled, ErrWaited, ErrOtherJob, ErrOlderKeyring, the
+// error of ctx, or that of the database.
 func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if r.config.DryRun {
 		plan, err := r.Plan(ctx)
@@ -369,12 +369,14 @@ func (r *Rotation) checkNewer(ctx context.Context, ledger *backfill.Ledger) erro
 // outcome returns the error of a job that is over.
 func outcome(s Status) error {
 	switch s.State {
+	case Finished:
+		return nil
 	case Cancelled:
 		return fmt.Errorf("gormcrypt: job %s: %w", s.ID, ErrCancelled)
 	case Quarantined:
 		return fmt.Errorf("gormcrypt: job %s: %w: %s; see Quarantine", s.ID, ErrQuarantined, s.Reason)
 	}
-	return nil
+	return fmt.Errorf("gormcrypt: the ledger is damaged: job %s has ended, and its state is %s; cancel the job, and run another", s.ID, s.State)
 }
 
 // process tells this process from others, here and elsewhere.

@@ -393,3 +393,53 @@ func TestModelRenamed(t *testing.T) {
 		}
 	})
 }
+
+// What the ledger cannot hold is an error that says so, and nothing is written by
+// it.
+func TestDamagedLedger(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		accounts(t, where, first, 50)
+		db := use(t, where, promoted, &account{})
+		for damage, want := range map[string]string{
+			"UPDATE gormcrypt_jobs SET phase = 'ended' WHERE state = 'running'":                   "has ended, and its state is running",
+			"UPDATE gormcrypt_jobs SET phase = 'foo' WHERE state = 'running'":                     `there is no phase "foo"`,
+			"UPDATE gormcrypt_shards SET table_number = 7 WHERE done = 0":                         "the plan has no table 7",
+			`UPDATE gormcrypt_shards SET after_key = '[{"i":1},{"i":2}]' WHERE done = 0`:          "has 2 columns, and the table has 1",
+			`UPDATE gormcrypt_shards SET after_key = '[' WHERE done = 0`:                          "a key in the ledger",
+			"UPDATE gormcrypt_jobs SET plan = '{', plan_hash = 'another' WHERE state = 'running'": "plan of job",
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			config := rotation.Config{Workers: 1, Limits: slow, Progress: func(p rotation.Progress) {
+				if p.Swapped > 0 {
+					cancel()
+				}
+			}}
+			job, err := rotation.New(db, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := job.Run(ctx); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			execute(t, where.Plain(t), damage)
+			before := column(t, where, "SELECT email FROM accounts ORDER BY id")
+			if report, err := run(t, db, rotation.Config{}); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v: %+v", damage, err, report)
+			}
+			if d := cmp.Diff(before, column(t, where, "SELECT email FROM accounts ORDER BY id")); d != "" {
+				t.Errorf("%s: (-before +after)\n%s", damage, d)
+			}
+			execute(t, where.Plain(t), "DELETE FROM gormcrypt_quarantine")
+			execute(t, where.Plain(t), "DELETE FROM gormcrypt_shards")
+			execute(t, where.Plain(t), "DELETE FROM gormcrypt_jobs")
+			if err := use(t, where, first, &account{}).Model(&account{}).Where("id > 0").Update("email", "SECRET").Error; err != nil { // stale again
+				t.Fatal(err)
+			}
+		}
+		if report, err := run(t, db, rotation.Config{}); err != nil || report.State != rotation.Finished {
+			t.Errorf("%v: %+v", err, report)
+		}
+	})
+}

@@ -15,6 +15,7 @@ package backfill
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -96,6 +97,14 @@ const (
 	Verifying Phase = "verifying"
 	Ended     Phase = "ended"
 )
+
+func parsePhase(name string) (Phase, error) {
+	switch phase := Phase(name); phase {
+	case Rewriting, Verifying, Ended:
+		return phase, nil
+	}
+	return "", fmt.Errorf("the ledger is damaged: there is no phase %q; cancel the job", name)
+}
 
 // Pass is one way through all shards.
 type Pass struct {

@@ -20,8 +20,8 @@ const duplicate = "another row has the same value; change or delete one of the t
 const refusedReason = "the database refuses it under the new key version: "
 
 // swapApart swaps rows as swap does, but for the values that the database refuses,
-// which are left as they are. It returns the number of rows of which all
-// was swapped, and of those that have a value that was refused.
+// which are left as they are. It returns the number of rows of which all was
+// swapped, and of those that have a value that was refused.
 func (d *Database) swapApart(ctx context.Context, tx *sql.Tx, table int, swaps []Swap) (swapped, refused int, poison []Poison, err error) {
 	if len(swaps) == 0 {
 		return 0, 0, nil, nil

@@ -82,7 +82,13 @@ RETURNING number, table_number, fence, after_key, upto_key, (SELECT phase FROM g
 	if shard.Table < 0 || shard.Table >= len(d.tables.plan) {
 		return Shard{}, false, d.failed("taking a shard", fmt.Errorf("the ledger is damaged: the plan has no table %d; cancel the job", shard.Table))
 	}
-	shard.Pass.Phase = Phase(phase)
+	shard.Pass.Phase, err = parsePhase(phase)
+	if err == nil && shard.Pass.Phase == Ended {
+		err = errors.New("the ledger is damaged: the job has ended, and its state is running; cancel the job")
+	}
+	if err != nil {
+		return Shard{}, false, d.failed("taking a shard", err)
+	}
 	for text, key := range map[*sql.NullString]*Key{&after: &shard.After, &upTo: &shard.UpTo} {
 		if text.Valid {
 			if *key, err = decodeKey(text.String, len(d.tables.plan[shard.Table].Key)); err != nil {
@@ -210,9 +216,13 @@ func (d *Database) Release(ctx context.Context, shard Shard) error {
 // Pass implements Store. It is Ended for a job that is over.
 func (d *Database) Pass(ctx context.Context) (Pass, error) {
 	var pass Pass
-	err := d.pool.QueryRowContext(ctx, d.rebind("SELECT phase, pass FROM gormcrypt_jobs WHERE id = ?"), d.job).Scan(&pass.Phase, &pass.Number)
-	if errors.Is(err, sql.ErrNoRows) {
+	var phase string
+	err := d.pool.QueryRowContext(ctx, d.rebind("SELECT phase, pass FROM gormcrypt_jobs WHERE id = ?"), d.job).Scan(&phase, &pass.Number)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		err = ErrNoJob
+	case err == nil:
+		pass.Phase, err = parsePhase(phase)
 	}
 	if err != nil {
 		return Pass{}, d.failed("reading the ledger", err)
