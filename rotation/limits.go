@@ -15,12 +15,13 @@ import (
 // Limits are what a run may take of a database. The zero value of each field means
 // its default. The defaults are gentle: with them, the 99th percentile of an
 // application's times stays within a quarter of what it is without a rotation
-// (BenchmarkForeground). At night, take a Duty of 1 and a Target of 100 ms.
+// (BenchmarkForeground, with SQLite's write-ahead log). At night, take a Duty of 1
+// and a Target of 100 ms.
 type Limits struct {
 	// Target is the time that reading a batch should take, and that writing it
 	// should take. Batches grow and shrink to that. The default is 5 ms in
 	// PostgreSQL. In SQLite, where every writer waits for a batch, it is 2 ms with a
-	// write-ahead log, and 30 ms with another journal, where any write takes long.
+	// write-ahead log, and 15 ms with another journal, where any write takes long.
 	Target time.Duration `json:"target,omitempty"`
 	// MaxRows and MaxBytes bound a batch, in rows that are read and in bytes of
 	// their stored values. A row of more bytes is a batch of its own. The defaults
@@ -31,8 +32,8 @@ type Limits struct {
 	// process together. The default is no limit.
 	Rate float64 `json:"rate,omitempty"`
 	// Duty is the share of its time that a worker works, above 0 and up to 1; for
-	// the rest it lets others. The default is a tenth, and a fiftieth in SQLite with
-	// a write-ahead log, divided by the number of workers.
+	// the rest it lets others. The default is a tenth in PostgreSQL and a fiftieth in
+	// SQLite, divided by the number of workers.
 	Duty float64 `json:"duty,omitempty"`
 }
 
@@ -58,8 +59,9 @@ func gentle(ctx context.Context, db *gorm.DB, pool *sql.DB, workers int) (Limits
 		if err := pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
 			return Limits{}, fmt.Errorf("gormcrypt: %w", err)
 		}
-		if target = 30 * time.Millisecond; strings.EqualFold(journal, "wal") {
-			target, duty = 2*time.Millisecond, 0.02
+		target, duty = 2*time.Millisecond, 0.02
+		if !strings.EqualFold(journal, "wal") {
+			target = 15 * time.Millisecond
 		}
 	}
 	return Limits{Target: target, Duty: duty / float64(workers)}, nil
