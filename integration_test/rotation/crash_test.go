@@ -172,3 +172,37 @@ func TestTheShardsOfOneThatWasKilled(t *testing.T) {
 		}
 	})
 }
+
+// A run that is stopped by its context, whenever that is, leaves no lease for which
+// the next would have to wait.
+func TestAStoppedRunLeavesNoLease(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		first, _, promoted := rings(t)
+		accounts(t, where, first, 400)
+		db := use(t, where, promoted, &account{})
+		config := rotation.Config{Workers: 4, ShardRows: 2, Limits: rotation.Limits{Duty: 1, MaxRows: 2, Rate: 400}}
+		for round := range 25 {
+			job, err := rotation.New(db, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+rand.IntN(40))*time.Millisecond)
+			report, err := job.Run(ctx)
+			cancel()
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("%v: %+v", err, report)
+			}
+			if report.Job == "" { // it was stopped before it began
+				continue
+			}
+			var held int
+			if err := where.Plain(t).QueryRow("SELECT count(*) FROM gormcrypt_shards WHERE done = 0 AND lease_until > 0").Scan(&held); err != nil || held > 0 {
+				t.Fatalf("after round %d, %d shards are held: %v", round, held, err)
+			}
+		}
+	})
+}

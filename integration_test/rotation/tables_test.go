@@ -327,3 +327,21 @@ func TestForeignKeysToAUniqueColumn(t *testing.T) {
 		t.Error("nothing was sealed anew before the transaction ended")
 	}
 }
+
+// A type that is altered while a job runs makes prepared statements fail once.
+func TestATypeIsAlteredMeanwhile(t *testing.T) {
+	t.Parallel()
+	where := testdb.Postgres(t)
+	one := newTable(t, where, "k integer PRIMARY KEY, note text", numberedKeys("%d", 100)...)
+	altered := false
+	report, err := one.run(where.Open(t, nil), rotation.Config{Workers: 1, ShardRows: 50, Limits: rotation.Limits{MaxRows: 10, Rate: 50}, Progress: func(p rotation.Progress) {
+		if p.Swapped > 0 && !altered {
+			altered = true
+			execute(t, where.Plain(t), "ALTER TABLE t ALTER note TYPE varchar(500)")
+		}
+	}})
+	one.isRotated(report, err)
+	if !altered {
+		t.Error("nothing was altered")
+	}
+}
