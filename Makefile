@@ -56,7 +56,7 @@ cover: ## statement coverage by all tests together; fails below 90 %
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME inputs (30000x)
-	@for package in . ./ciphertext ./keyring ./manifest ./internal/sqltext; do \
+	@for package in . ./ciphertext ./keyring ./manifest ./internal/backfill ./internal/sqltext; do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
 			go test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \

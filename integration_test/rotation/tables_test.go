@@ -132,7 +132,7 @@ func TestKeysOfEveryType(t *testing.T) {
 		columns string
 		keys    []string
 	}{
-		"of every class": {"k PRIMARY KEY, note text", append(numberedKeys("%d", 20), "'text'", "''", "x'00ff'", "1.5", "'7'", "-1")},
+		"of every class": {"k PRIMARY KEY, note text", append(numberedKeys("%d", 20), "'text'", "''", "x'00ff'", "1.5", "'7'", "-1", "9e999", "-9e999")},
 		"without rowid":  {"k text PRIMARY KEY, note text) WITHOUT ROWID --", numberedKeys("'k%d'", 40)},
 		"strict":         {"k INTEGER PRIMARY KEY, note TEXT) STRICT --", numberedKeys("%d", 40)},
 		"a time":         {"k datetime PRIMARY KEY, note datetime", numberedKeys("'2026-01-01 00:00:%02d'", 40)},

@@ -4,17 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
 // part is a value of a key in the ledger: one of these.
 type part struct {
-	Int   *int64   `json:"i,omitempty"`
-	Float *float64 `json:"f,omitempty"`
-	Text  *string  `json:"t,omitempty"`
-	Bytes *[]byte  `json:"b,omitempty"`
-	Other *[]byte  `json:"o,omitempty"` // text that is not UTF-8, which JSON cannot hold
+	Int   *int64  `json:"i,omitempty"`
+	Float *string `json:"f,omitempty"` // JSON has no infinity
+	Text  *string `json:"t,omitempty"`
+	Bytes *[]byte `json:"b,omitempty"`
+	Other *[]byte `json:"o,omitempty"` // text that is not UTF-8, which JSON cannot hold
 }
 
 // encodeKey returns a key for the ledger, nil for a key that is nil.
@@ -28,7 +29,8 @@ func encodeKey(key Key) any {
 		case int64:
 			parts[i].Int = &value
 		case float64:
-			parts[i].Float = &value
+			text := strconv.FormatFloat(value, 'g', -1, 64)
+			parts[i].Float = &text
 		case string:
 			if parts[i].Text = &value; !utf8.ValidString(value) {
 				raw := []byte(value)
@@ -38,10 +40,7 @@ func encodeKey(key Key) any {
 			parts[i].Bytes = &value
 		}
 	}
-	encoded, err := json.Marshal(parts)
-	if err != nil { // a float that is none, which no database has as a key
-		return nil
-	}
+	encoded, _ := json.Marshal(parts) // which has nothing that JSON cannot hold
 	return string(encoded)
 }
 
@@ -61,7 +60,11 @@ func decodeKey(encoded string, columns int) (Key, error) {
 		case p.Int != nil:
 			key[i] = *p.Int
 		case p.Float != nil:
-			key[i] = *p.Float
+			value, err := strconv.ParseFloat(*p.Float, 64)
+			if err != nil {
+				return nil, fmt.Errorf("a key in the ledger: %w", err)
+			}
+			key[i] = value
 		case p.Text != nil:
 			key[i] = *p.Text
 		case p.Other != nil:
