@@ -161,7 +161,7 @@ func TestTheShardsOfOneThatWasKilled(t *testing.T) {
 		if err := r.within(30 * time.Second); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
-		execute(t, where.Plain(t), fmt.Sprintf("UPDATE gormcrypt_shards SET owner = 'elsewhere/7/0', lease_until = %d WHERE done = 0", time.Now().Add(4*time.Second).UnixMilli()))
+		execute(t, where.Plain(t), fmt.Sprintf("UPDATE gormcrypt_shards SET owner = 'elsewhere/7/0', lease_until = %d WHERE done = 0", time.Now().Add(10*time.Second).UnixMilli()))
 		r = again(t, where, promoted, rotation.Config{Limits: rotation.Limits{Duty: 1}})
 		p := r.sees("what it waits for", func(p rotation.Progress) bool { return p.Waits != "" })
 		if !strings.HasPrefix(p.Waits, "others have the rest (elsewhere/7/0); that of one that is gone is free in ") || p.Rate != 0 || p.Left != 0 {

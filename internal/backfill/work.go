@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -103,6 +104,9 @@ func (l *Ledger) Patiently(ctx context.Context, f func() error) error {
 			return err
 		}
 		if again, _ := l.transient(err); !again || sleep(ctx, backoff(attempt)) != nil {
+			if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
+				err = fmt.Errorf("%w: %w", cause, err) // a database says only that it was cancelled
+			}
 			return err
 		}
 	}
