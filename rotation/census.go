@@ -127,9 +127,9 @@ func Census(ctx context.Context, db *gorm.DB, config CensusConfig) (CensusReport
 
 // counterOf returns what counts in a database.
 func counterOf(db *gorm.DB) (*backfill.Counter, error) {
-	pool, err := db.DB()
+	pool, err := poolOf(db)
 	if err != nil {
-		return nil, fmt.Errorf("gormcrypt: %w", err)
+		return nil, err
 	}
 	return backfill.OpenCounter(pool, db.Dialector.Name())
 }

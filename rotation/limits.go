@@ -2,7 +2,6 @@ package rotation
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -52,9 +51,13 @@ func (l Limits) or(defaults Limits) Limits {
 
 // gentle returns the defaults of a database. All workers of a process share the
 // duty.
-func gentle(ctx context.Context, db *gorm.DB, pool *sql.DB, workers int) (Limits, error) {
+func gentle(ctx context.Context, db *gorm.DB, workers int) (Limits, error) {
 	target, duty := 5*time.Millisecond, 0.1
 	if db.Dialector.Name() == "sqlite" {
+		pool, err := poolOf(db)
+		if err != nil {
+			return Limits{}, err
+		}
 		var journal string
 		if err := pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
 			return Limits{}, fmt.Errorf("gormcrypt: %w", err)

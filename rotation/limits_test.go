@@ -24,7 +24,7 @@ func TestGentleLimitsOfSQLite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		limits, err := gentle(t.Context(), db, pool, 4)
+		limits, err := gentle(t.Context(), db, 4)
 		if err != nil || limits != (Limits{Target: want, Duty: 0.005}) {
 			t.Errorf("%s: %+v, %v", journal, limits, err)
 		}
@@ -34,7 +34,7 @@ func TestGentleLimitsOfSQLite(t *testing.T) {
 		if err := pool.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := gentle(t.Context(), db, pool, 4); err == nil {
+		if _, err := gentle(t.Context(), db, 4); err == nil {
 			t.Error("of a database that is closed")
 		}
 	}

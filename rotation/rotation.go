@@ -23,11 +23,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"gorm.io/gorm"
@@ -83,9 +80,9 @@ type Config struct {
 	// without a break before the run ends with ErrWaited; zero is for ever.
 	Throttles []Throttle
 	MaxWait   time.Duration
-	// MaxPoisoned is how many values that do not open, or that a unique constraint
-	// refuses under the new version, are put into quarantine before
-	// the job pauses and the run ends with ErrPoisoned. The default is 1,000.
+	// MaxPoisoned is how many values that do not open, or that the database refuses
+	// under the new version, are put into quarantine before the job pauses and the
+	// run ends with ErrPoisoned. The default is 1,000.
 	MaxPoisoned int64
 
 	// Progress is called about once a second, and at the end, by one goroutine at a
@@ -210,57 +207,6 @@ func withDefaults(c Config) Config {
 	return c
 }
 
-// checkNames refuses names of unique columns that are none.
-func checkNames(m manifest.Manifest, names []string) error {
-	var all []string
-	for _, t := range m.Tables {
-		for _, column := range t.Columns {
-			if column.Unique && column.Deterministic {
-				all = append(all, t.Name+"."+column.Name)
-			}
-		}
-		for _, index := range t.Indexes {
-			if index.Unique {
-				all = append(all, t.Name+"."+index.Name)
-			}
-		}
-	}
-	for _, name := range names {
-		if !slices.Contains(all, name) {
-			return fmt.Errorf("gormcrypt: Config.Unique names %s, which is no unique column under index keys; want \"table.column\", of %s", name, cmp.Or(strings.Join(all, ", "), "which there is none"))
-		}
-	}
-	return nil
-}
-
-// checkUnique refuses to rotate a unique column in place, unless it is named.
-func checkUnique(t manifest.Table, config Config) error {
-	if config.Set != keyring.IndexKeys {
-		return nil
-	}
-	refuse := func(name string) error {
-		if slices.Contains(config.Unique, t.Name+"."+name) {
-			return nil
-		}
-		return fmt.Errorf("gormcrypt: %s.%s is unique, and while two index keys are live the constraint does not see that values under one and the other are equal: the application could write a value twice; have it look before it writes, as docs/rotation.md says, and name the column in Config.Unique", t.Name, name)
-	}
-	for _, column := range t.Columns {
-		if column.Unique && column.Deterministic {
-			if err := refuse(column.Name); err != nil {
-				return err
-			}
-		}
-	}
-	for _, index := range t.Indexes {
-		if index.Unique {
-			if err := refuse(index.Name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Report is what a run came to.
 type Report struct {
 	// Job is the name of the job in the ledger, and Resumed says that it was begun
@@ -296,7 +242,7 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	var id string
 	var resumed bool
 	err = ledger.Patiently(ctx, func() (err error) {
-		if defaults, err = r.gentle(ctx); err != nil {
+		if defaults, err = gentle(ctx, r.db, r.config.Workers); err != nil {
 			return err
 		}
 		if tables, err = r.tables(ctx); err != nil {
@@ -327,20 +273,11 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	return report, err
 }
 
-// gentle returns the default limits of the database.
-func (r *Rotation) gentle(ctx context.Context) (Limits, error) {
-	pool, err := r.db.DB()
-	if err != nil {
-		return Limits{}, fmt.Errorf("gormcrypt: %w", err)
-	}
-	return gentle(ctx, r.db, pool, r.config.Workers)
-}
-
 // tables finds the tables of the plan in the database.
 func (r *Rotation) tables(ctx context.Context) (*backfill.Tables, error) {
-	pool, err := r.db.DB()
+	pool, err := poolOf(r.db)
 	if err != nil {
-		return nil, fmt.Errorf("gormcrypt: %w", err)
+		return nil, err
 	}
 	return backfill.OpenTables(ctx, pool, r.db.Dialector.Name(), r.plan.Tables)
 }
@@ -378,17 +315,3 @@ func outcome(s Status) error {
 	}
 	return fmt.Errorf("gormcrypt: the ledger is damaged: job %s has ended, and its state is %s; cancel the job, and run another", s.ID, s.State)
 }
-
-// process tells this process from others, here and elsewhere.
-var process = sync.OnceValue(func() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s/%d", strings.ReplaceAll(host, "/", "_"), os.Getpid())
-})
-
-func workerName(i int) string { return fmt.Sprintf("%s/%d", process(), i) }
-
-// isOurs reports whether a worker is one of this process.
-func isOurs(worker string) bool { return strings.HasPrefix(worker, process()+"/") }

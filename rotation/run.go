@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -70,6 +71,20 @@ func (r *run) work(ctx context.Context) error {
 	watch.Wait()
 	return context.Cause(ctx)
 }
+
+// process tells this process from others, here and elsewhere.
+var process = sync.OnceValue(func() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", strings.ReplaceAll(host, "/", "_"), os.Getpid())
+})
+
+func workerName(i int) string { return fmt.Sprintf("%s/%d", process(), i) }
+
+// isOurs reports whether a worker is one of this process.
+func isOurs(worker string) bool { return strings.HasPrefix(worker, process()+"/") }
 
 // job reads the job, patiently.
 func (r *run) job(ctx context.Context) (job backfill.Job, err error) {

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,6 +30,15 @@ func sources(db *gorm.DB, config Config) (*ciphertext.Cipher, manifest.Manifest,
 	}
 	cipher, err := ciphertext.New(keys, ciphertext.Config{Algorithm: config.Algorithm})
 	return cipher, m, config.Normalizations, err
+}
+
+// poolOf returns the connections of a *gorm.DB.
+func poolOf(db *gorm.DB) (*sql.DB, error) {
+	pool, err := db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("gormcrypt: %w", err)
+	}
+	return pool, nil
 }
 
 // pluginOf returns the plugin of a *gorm.DB, nil if it has none.

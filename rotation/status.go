@@ -3,7 +3,6 @@ package rotation
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -63,9 +62,9 @@ func (s Status) Limits() Limits {
 
 // ledgerOf returns the ledger in a database.
 func ledgerOf(ctx context.Context, db *gorm.DB) (*backfill.Ledger, error) {
-	pool, err := db.DB()
+	pool, err := poolOf(db)
 	if err != nil {
-		return nil, fmt.Errorf("gormcrypt: %w", err)
+		return nil, err
 	}
 	return backfill.OpenLedger(ctx, pool, db.Dialector.Name())
 }

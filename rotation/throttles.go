@@ -34,9 +34,9 @@ func (t throttle) Throttled(ctx context.Context) (string, error) {
 	if name := t.db.Dialector.Name(); t.about != "" && name != "postgres" {
 		return "", fmt.Errorf("gormcrypt: %s can be seen on PostgreSQL only, and this is %s; leave that throttle out", t.about, name)
 	}
-	pool, err := t.db.DB()
+	pool, err := poolOf(t.db)
 	if err != nil {
-		return "", fmt.Errorf("gormcrypt: %w", err)
+		return "", err
 	}
 	return t.ask(ctx, pool)
 }

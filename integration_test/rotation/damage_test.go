@@ -17,8 +17,8 @@ import (
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
 
-// run runs a rotation of data keys.
-func run(t *testing.T, db *gorm.DB, config rotation.Config) (rotation.Report, error) {
+// run runs a rotation.
+func run(t testing.TB, db *gorm.DB, config rotation.Config) (rotation.Report, error) {
 	t.Helper()
 	config.Limits.Duty = 1
 	job, err := rotation.New(db, config)
@@ -102,21 +102,19 @@ func TestValuesThatDoNotOpen(t *testing.T) {
 	})
 }
 
-// column returns the first column of a result.
-func column(t *testing.T, where testdb.Database, query string) []string {
+// column returns the first column of a result, as text.
+func column(t testing.TB, where testdb.Database, query string) []string {
 	t.Helper()
-	rows, err := where.Plain(t).Query(query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
 	var all []string
-	for rows.Next() {
-		var one string
-		if err := rows.Scan(&one); err != nil {
-			t.Fatal(err)
+	for _, value := range column1(t, where.Plain(t), query) {
+		switch value := value.(type) {
+		case nil:
+			t.Fatal("there is a NULL")
+		case []byte:
+			all = append(all, string(value))
+		default:
+			all = append(all, fmt.Sprint(value))
 		}
-		all = append(all, one)
 	}
 	return all
 }

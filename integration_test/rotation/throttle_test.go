@@ -93,6 +93,15 @@ func (r *running) within(d time.Duration) error {
 	return r.err
 }
 
+// stop stops it by its context.
+func (r *running) stop() {
+	r.t.Helper()
+	r.cancel()
+	if err := r.within(30 * time.Second); !errors.Is(err, context.Canceled) {
+		r.t.Fatal(err)
+	}
+}
+
 // status is what somebody else sees.
 func (r *running) status() rotation.Status {
 	r.t.Helper()
@@ -163,10 +172,7 @@ func TestLimitsOfARun(t *testing.T) {
 		fill(t, use(t, where, first, models()...), 300)
 		r := again(t, where, promoted, rotation.Config{Limits: slow})
 		r.sees("rows", func(p rotation.Progress) bool { return p.Swapped > 0 })
-		r.cancel()
-		if err := r.within(30 * time.Second); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
+		r.stop()
 		r = again(t, where, promoted, rotation.Config{Limits: rotation.Limits{Duty: 1}})
 		began := time.Now()
 		if err := r.within(30 * time.Second); err != nil || !r.report.Resumed || time.Since(began) > 20*time.Second {
@@ -195,10 +201,7 @@ func TestLimitsBySomebodyElse(t *testing.T) {
 		if took := time.Since(began); took > 20*time.Second || p.Swapped > 700 {
 			t.Errorf("%d rows after %s at 200 in a second", p.Swapped, took)
 		}
-		r.cancel()
-		if err := r.within(30 * time.Second); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
+		r.stop()
 		if err := rotation.SetLimits(t.Context(), r.other, id, slow); err != nil {
 			t.Fatal(err)
 		}

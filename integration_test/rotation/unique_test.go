@@ -17,16 +17,24 @@ import (
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
 
+// uniques opens a database with a table of unique, as processes do before and after
+// the promotion of an index key.
+func uniques(t *testing.T, where testdb.Database) (before, after *gorm.DB) {
+	t.Helper()
+	_, added, promoted := rings(t)
+	before, after = use(t, where, added, &unique{}), use(t, where, promoted, &unique{})
+	if err := before.AutoMigrate(&unique{}); err != nil {
+		t.Fatal(err)
+	}
+	return before, after
+}
+
 // While two index keys are live, an application that looks before it writes, in
 // one serializable transaction, writes no value twice: docs/rotation.md says so.
 func TestUniqueWhileIndexKeysRotate(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, where testdb.Database) {
-		_, added, promoted := rings(t)
-		before, after := use(t, where, added, &unique{}), use(t, where, promoted, &unique{})
-		if err := before.AutoMigrate(&unique{}); err != nil {
-			t.Fatal(err)
-		}
+		before, after := uniques(t, where)
 		const rounds = 60
 		written := 0
 		var mu sync.Mutex
@@ -75,15 +83,12 @@ func TestUniqueWhileIndexKeysRotate(t *testing.T) {
 }
 
 // An application that did not look has written values twice. The job seals all else
-// anew, in the same rows too, and says which rows are in the way; when they are gone, the next one ends.
+// anew, in the same rows too, and says which rows are in the way; when they are
+// gone, the next one ends.
 func TestValuesWrittenTwice(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, where testdb.Database) {
-		_, added, promoted := rings(t)
-		before, after := use(t, where, added, &unique{}), use(t, where, promoted, &unique{})
-		if err := before.AutoMigrate(&unique{}); err != nil {
-			t.Fatal(err)
-		}
+		before, after := uniques(t, where)
 		for i := range 200 { // rows 1 to 200
 			if err := before.Create(&unique{TaxID: fmt.Sprint("SECRET ", i+1), Phone: "SECRET"}).Error; err != nil {
 				t.Fatal(err)

@@ -65,7 +65,7 @@ type Swap struct {
 	New []any
 }
 
-// Poison is a value that does not open, or that a unique constraint refuses.
+// Poison is a value that does not open, or of which the database refuses the new one.
 type Poison struct {
 	Key Key
 	// Column is the one that failed, and Version the key version that it names,
@@ -75,6 +75,8 @@ type Poison struct {
 	Stored any
 	// Reason is what is wrong with it. It holds nothing of the value.
 	Reason string
+	// Refused says that it opens, and that the database refuses the new value.
+	Refused bool
 }
 
 // Codec seals the rows of one table anew. It is safe for concurrent use, and does
@@ -159,8 +161,8 @@ type Checkpoint struct {
 // Written is what became of a Checkpoint.
 type Written struct {
 	// Swapped is the number of rows that were swapped. Refused is that of rows with
-	// Poisoned values, which a unique constraint refuses: these are in quarantine,
-	// and what else is stale in the rows was swapped.
+	// Poisoned values, which the database refuses: these are in quarantine, and what
+	// else is stale in the rows was swapped.
 	Swapped, Refused int
 	Poisoned         int64
 }
@@ -190,8 +192,7 @@ type Store interface {
 	Release(ctx context.Context, shard Shard) error
 	// Settle goes to the next pass when all shards of one are done, and does
 	// nothing if somebody else has or if not all are. It returns the pass that the
-	// job is in, and how long to wait before asking again if there is nothing to
-	// claim.
+	// job is in.
 	Settle(ctx context.Context, from Pass) (Pass, error)
 	// Pass returns the one that the job is in.
 	Pass(ctx context.Context) (Pass, error)

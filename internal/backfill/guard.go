@@ -105,18 +105,7 @@ const lockTries = 5
 // tryLocked runs f again while it fails for a lock that others have. Between, those
 // who wait for it have their turn.
 func tryLocked(ctx context.Context, d dialect, wait time.Duration, f func() error) error {
-	for try := 1; ; try++ {
-		err := f()
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		if again, _ := d.transient(err); !again || try == lockTries {
-			return err
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return err
-		}
-	}
+	return tryAgain(ctx, d, lockTries, func(int) time.Duration { return wait }, f)
 }
 
 // inTx runs f in a transaction of a connection or a pool.

@@ -59,6 +59,7 @@ var ledgerTables = []string{
 	column_name text NOT NULL,
 	key_version text NOT NULL,
 	reason text NOT NULL,
+	refused bigint NOT NULL,
 	fingerprint text NOT NULL,
 	noted_at bigint NOT NULL,
 	PRIMARY KEY (job, table_name, row_key, column_name))`,

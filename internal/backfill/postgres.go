@@ -115,23 +115,16 @@ func (postgres) constraintsNow() string { return "SET CONSTRAINTS ALL IMMEDIATE"
 func (postgres) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
 	// With a modifier of -1 a type is named without its length, as char is by bpchar:
 	// alone, char would be one of one character.
-	rows, err := pool.QueryContext(ctx, `SELECT attname, format_type(atttypid, -1), EXISTS (SELECT 1 FROM pg_index
-	WHERE indrelid = attrelid AND indisunique AND indpred IS NULL AND indexprs IS NULL AND attnum = ANY (indkey))
-FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, quoteTable(t.Name))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	types, unique := map[string]string{}, map[string]bool{}
-	for rows.Next() {
-		var name, kind string
-		var isUnique bool
-		if err := rows.Scan(&name, &kind, &isUnique); err != nil {
-			return nil, err
-		}
-		types[name], unique[name] = kind, isUnique
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	err := scan(ctx, pool, `SELECT attname::text, format_type(atttypid, -1), EXISTS (SELECT 1 FROM pg_index
+	WHERE indrelid = attrelid AND indisunique AND indpred IS NULL AND indexprs IS NULL AND attnum = ANY (indkey))
+FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, []any{quoteTable(t.Name)}, 3, func(values []any) error {
+		name := text(values[0])
+		types[name] = text(values[1])
+		unique[name], _ = values[2].(bool)
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	err = checkColumns(t, func(column string) bool { _, ok := types[column]; return ok }, len(types) > 0)

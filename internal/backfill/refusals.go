@@ -16,9 +16,6 @@ import (
 // duplicate is what a unique constraint refuses.
 const duplicate = "another row has the same value; change or delete one of the two"
 
-// refusedReason is what the reason of a value begins with that the database refuses.
-const refusedReason = "the database refuses it under the new key version: "
-
 // swapApart swaps rows as swap does, but for the values that the database refuses,
 // which are left as they are. It returns the number of rows of which all was
 // swapped, and of those that have a value that was refused.
@@ -63,7 +60,7 @@ func (d *Database) swapCells(ctx context.Context, tx *sql.Tx, table int, swap Sw
 		case err == nil:
 			swapped = max(swapped, int(n))
 		case d.refusal(err) != "":
-			poison = append(poison, Poison{Key: swap.Key, Column: cell.Column, Version: versionOf(swap.Old[i]), Stored: swap.Old[i], Reason: refusedReason + d.refusal(err)})
+			poison = append(poison, Poison{Key: swap.Key, Column: cell.Column, Version: versionOf(swap.Old[i]), Stored: swap.Old[i], Reason: "the database refuses it under the new key version: " + d.refusal(err), Refused: true})
 		default:
 			return 0, nil, err
 		}

@@ -3,7 +3,6 @@ package backfill
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -74,20 +73,12 @@ func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, e
 	if !found {
 		schema, name = "main", t.Name
 	}
-	rows, err := pool.QueryContext(ctx, "SELECT name FROM pragma_table_info(?, ?)", name, schema)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	columns := map[string]bool{}
-	for rows.Next() {
-		var column string
-		if err := rows.Scan(&column); err != nil {
-			return nil, err
-		}
-		columns[strings.ToLower(column)] = true
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	err := scan(ctx, pool, "SELECT name FROM pragma_table_info(?, ?)", []any{name, schema}, 1, func(values []any) error {
+		columns[strings.ToLower(text(values[0]))] = true
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return &sqliteTable{Table: t}, checkColumns(t, func(column string) bool { return columns[strings.ToLower(column)] }, len(columns) > 0)

@@ -27,6 +27,9 @@ type Database struct {
 // stale values. With the pauses between them, they take a quarter of an hour.
 const maxPasses = 20
 
+// staleAgain is why rows are stale after so many passes.
+const staleAgain = "something writes them again or holds them, such as a program with an older keyring, a trigger that undoes updates, or a transaction that is left open"
+
 // pause returns how long to wait before a pass. The first ones find what programs
 // with older keyrings have written during a deployment; the others wait for its end.
 func pause(next Pass) time.Duration {
@@ -161,9 +164,13 @@ func (d *Database) write(ctx context.Context, shard Shard, checkpoint Checkpoint
 		}
 		written = Written{Swapped: swapped, Refused: refused, Poisoned: int64(len(poison))}
 		for _, poison := range slices.Concat(checkpoint.Poison, poison) {
-			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, fingerprint, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, `+d.now()+`)
-ON CONFLICT (job, table_name, row_key, column_name) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason, fingerprint = excluded.fingerprint`,
-				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason, fingerprint(poison.Stored)); err != nil {
+			refused := 0
+			if poison.Refused {
+				refused = 1
+			}
+			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, refused, fingerprint, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, `+d.now()+`)
+ON CONFLICT (job, table_name, row_key, column_name) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason, refused = excluded.refused, fingerprint = excluded.fingerprint`,
+				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason, refused, fingerprint(poison.Stored)); err != nil {
 				return fmt.Errorf("writing to the quarantine: %w", err)
 			}
 		}
@@ -262,7 +269,7 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 	next, state, reason := settle(from, stale-poisoned, quarantined)
 	delay := pause(next)
 	if state == Running && delay > 0 {
-		reason = fmt.Sprintf("%d rows are stale after pass %d, because something writes them again or holds them, such as a program with an older keyring, a trigger that undoes updates, or a transaction that is left open; the next pass begins after %v", stale-poisoned, from.Number, delay)
+		reason = fmt.Sprintf("%d rows are stale after pass %d, because %s; the next pass begins after %v", stale-poisoned, from.Number, staleAgain, delay)
 	}
 	err = inTx(ctx, d.pool, func(tx *sql.Tx) error {
 		n, err := d.exec(ctx, tx, "UPDATE gormcrypt_jobs SET phase = ?, pass = ?, state = ?, reason = ?, settling_until = 0, updated_at = "+d.now()+" WHERE id = ? AND phase = ? AND pass = ? AND state = ?",
@@ -272,7 +279,7 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		}
 		// What could not be opened is tried once in each pass. What the database
 		// refuses is only tried when it is written.
-		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ? AND (? = '"+string(Rewriting)+"' OR reason NOT LIKE '"+refusedReason+"%')", d.job, string(next.Phase)); err != nil {
+		if _, err := d.exec(ctx, tx, "DELETE FROM gormcrypt_quarantine WHERE job = ? AND (? = '"+string(Rewriting)+"' OR refused = 0)", d.job, string(next.Phase)); err != nil {
 			return err
 		}
 		_, err = d.exec(ctx, tx, "UPDATE gormcrypt_shards SET after_key = from_key, done = 0, owner = '', lease_until = CASE WHEN ? = 0 THEN 0 ELSE "+d.now()+" + ? END, pass_read = 0 WHERE job = ?",
@@ -312,7 +319,7 @@ func (d *Database) keepSettling(ctx context.Context, pass Pass) (stop func()) {
 func settle(from Pass, stale, quarantined int64) (next Pass, state, reason string) {
 	switch {
 	case stale > 0 && from.Number >= maxPasses:
-		return Pass{Phase: Rewriting, Number: from.Number + 1}, Paused, fmt.Sprintf("after %d passes there are %d stale rows; end what writes them again or holds them, such as a program with an older keyring, a trigger that undoes updates, or a transaction that is left open, and resume it", from.Number, stale)
+		return Pass{Phase: Rewriting, Number: from.Number + 1}, Paused, fmt.Sprintf("after %d passes there are %d stale rows, because %s; end that, and resume the job", from.Number, stale, staleAgain)
 	case stale > 0:
 		return Pass{Phase: Rewriting, Number: from.Number + 1}, Running, ""
 	case from.Phase == Rewriting:

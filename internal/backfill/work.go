@@ -98,15 +98,24 @@ func backoff(attempts int) time.Duration { return min(50*time.Millisecond<<attem
 // Patiently runs f again while it fails in a way that may pass, for about as long as
 // a worker does.
 func (l *Ledger) Patiently(ctx context.Context, f func() error) error {
-	for attempt := 1; ; attempt++ {
+	err := tryAgain(ctx, l, maxAttempts+1, backoff, f)
+	if cause := ctx.Err(); err != nil && cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err) // a database says only that it was cancelled
+	}
+	return err
+}
+
+// tryAgain runs f up to so many times, while it fails in a way that may pass.
+func tryAgain(ctx context.Context, d dialect, tries int, wait func(try int) time.Duration, f func() error) error {
+	for try := 1; ; try++ {
 		err := f()
-		if err == nil || attempt > maxAttempts {
+		if err == nil || ctx.Err() != nil || try == tries {
 			return err
 		}
-		if again, _ := l.transient(err); !again || sleep(ctx, backoff(attempt)) != nil {
-			if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
-				err = fmt.Errorf("%w: %w", cause, err) // a database says only that it was cancelled
-			}
+		if again, _ := d.transient(err); !again {
+			return err
+		}
+		if err := sleep(ctx, wait(try)); err != nil {
 			return err
 		}
 	}
