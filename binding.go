@@ -236,7 +236,7 @@ func boundValue(ctx context.Context, row writtenRow, field *schema.Field) (any, 
 func (p *policy) checkSealed(ctx context.Context, sealed Sealed, row writtenRow) error {
 	for i, field := range p.bind {
 		value, err := boundValue(ctx, row, field)
-		if err != nil || sealed.stored == nil {
+		if err != nil || sealed.stored == nil || sealed.isPlain() {
 			continue
 		}
 		if canonical, err := ciphertext.Bind(value); err != nil || !bytes.Equal(canonical, sealed.bound[i]) {

@@ -318,6 +318,8 @@ func notQueryable(policy *policy, operator string) error {
 	switch equality := slices.Contains([]string{"=", "<>", "IN", "NOT IN"}, operator); {
 	case equality && (policy.searchable() || policy.indexed):
 		instead = "compare it with values that are arguments, by =, <>, IN or NOT IN"
+	case equality && policy.building:
+		instead = "wait until the migration of its blind index is finished"
 	case equality:
 		instead = fmt.Sprintf("add the field %sIndex encryptedtype.BlindIndex with the tag encrypt:\"of=%s\", or compare it with NULL", name, name)
 	case operator == "GROUP BY" && !policy.column.Deterministic:

@@ -26,6 +26,8 @@ type index struct {
 	whole bool
 	// normalize are the names in normalize=.
 	normalize []string
+	// migrating says whether rows may have no term yet.
+	migrating migrating
 }
 
 var blindIndexType = reflect.TypeFor[encryptedtype.BlindIndex]()
@@ -52,7 +54,7 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 	if field.PrimaryKey || field.HasDefaultValue || !isTextType(field) {
 		return modelError(field, "it is a blind index with a type, a default or a primary key of its own", "remove that from its gorm tag: its column is text, and the plugin writes it")
 	}
-	x := &index{field: field, whole: len(o.of) == 1, normalize: o.normalize}
+	x := &index{field: field, whole: len(o.of) == 1, normalize: o.normalize, migrating: o.migrating}
 	for _, name := range o.of {
 		policy := m.byField[namedBeside(field, name)]
 		switch {
@@ -93,7 +95,7 @@ func (p *Plugin) parseIndex(field *schema.Field, m *modelPolicy) error {
 		return err
 	}
 	if x.whole {
-		x.of[0].indexed = true
+		x.of[0].indexed, x.of[0].building = !x.isBuilding(), x.isBuilding()
 	}
 	m.indexes = append(m.indexes, x)
 	return nil
@@ -137,7 +139,7 @@ func (ms modelPolicies) indexes() []*index {
 func (ms modelPolicies) searchIndex(column string) *index {
 	var found *index
 	for _, x := range ms.indexes() {
-		if x.whole && fold(x.of[0].field.DBName) == fold(column) && (found == nil || found.truncated() && !x.truncated()) {
+		if x.whole && !x.isBuilding() && fold(x.of[0].field.DBName) == fold(column) && (found == nil || found.truncated() && !x.truncated()) {
 			found = x
 		}
 	}
@@ -146,6 +148,9 @@ func (ms modelPolicies) searchIndex(column string) *index {
 
 // term returns what is stored for the values of the index's fields, nil for NULL.
 func (x *index) term(ctx context.Context, values []any) (any, error) {
+	if x.isLeftNull() {
+		return nil, nil
+	}
 	plaintexts := make([]any, len(values))
 	for i, value := range values {
 		if _, ok := asSealed(value); ok {
@@ -305,6 +310,17 @@ func lastAssignment(set clause.Set, field *schema.Field) int {
 		}
 	}
 	return -1
+}
+
+// checkOneTerm returns an error if equal values may have different terms, or none.
+func (x *index) checkOneTerm() error {
+	switch n := x.Live(); {
+	case n > 1:
+		return x.queryError(fmt.Sprintf("%d index keys are live, so equal values may have different terms; look for the row before writing it, until the column is under one key and the others are retired", n))
+	case x.isBuilding() || x.isBeside():
+		return x.queryError("rows may have no term while it or its field is migrating; look for the row before writing it, until that is finished")
+	}
+	return nil
 }
 
 // notComputable is the error of an expression with the index's column in it.

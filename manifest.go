@@ -2,10 +2,12 @@ package gormcrypt
 
 import (
 	"cmp"
+	"database/sql/driver"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -96,6 +98,8 @@ func (m *modelPolicy) manifest() (manifest.Table, error) {
 		}
 		column := manifest.Column{
 			Name:          field.DBName,
+			Type:          valueType(policy.inner),
+			Migrating:     string(policy.migrating),
 			Context:       manifest.Context{Table: policy.column.Table, Column: policy.column.Column},
 			Deterministic: policy.column.Deterministic,
 			Unique:        policy.column.Deterministic && isUnique(field),
@@ -120,6 +124,7 @@ func (m *modelPolicy) manifest() (manifest.Table, error) {
 			Bits:      x.Bits,
 			Slow:      x.Slow,
 			Unique:    isUnique(x.field),
+			Migrating: string(x.migrating),
 		}
 		for _, policy := range x.of {
 			described.Of = append(described.Of, policy.field.DBName)
@@ -127,6 +132,39 @@ func (m *modelPolicy) manifest() (manifest.Table, error) {
 		t.Indexes = append(t.Indexes, described)
 	}
 	return t, nil
+}
+
+// valueType returns what values of a Go type are sealed as. Of a type with a Value
+// method, an example says so.
+func valueType(t reflect.Type) manifest.ValueType {
+	t = indirect(t)
+	if reflect.PointerTo(t).Implements(valuerType) && !t.ConvertibleTo(timeType) {
+		for _, example := range examples(t) {
+			if value, err := example.(driver.Valuer).Value(); err == nil && value != nil && reflect.TypeOf(value) != t {
+				return valueType(reflect.TypeOf(value))
+			}
+		}
+		return manifest.AnyValue
+	}
+	switch k := t.Kind(); {
+	case t.ConvertibleTo(timeType):
+		return manifest.TimeValue
+	case k == reflect.Interface:
+		return manifest.AnyValue
+	case k == reflect.String:
+		return manifest.StringValue
+	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return manifest.BytesValue
+	case k >= reflect.Int && k <= reflect.Int64:
+		return manifest.IntValue
+	case k >= reflect.Uint && k <= reflect.Uint64:
+		return manifest.UintValue
+	case k == reflect.Float32 || k == reflect.Float64:
+		return manifest.FloatValue
+	case k == reflect.Bool:
+		return manifest.BoolValue
+	}
+	return manifest.JSONValue
 }
 
 // boundType returns what a bound field is in the associated data. Of a type with
@@ -152,7 +190,7 @@ func boundType(field *schema.Field) (manifest.BoundType, error) {
 // examples returns values of a type that are not zero.
 func examples(t reflect.Type) []any {
 	var all []any
-	for _, text := range []any{"1", "00000000-0000-0000-0000-000000000001", []byte("1234567890123456"), int64(1)} {
+	for _, text := range []any{"1", "00000000-0000-0000-0000-000000000001", []byte("1234567890123456"), int64(1), time.Unix(1, 0).UTC()} {
 		v := reflect.New(t)
 		if scanner, ok := v.Interface().(interface{ Scan(any) error }); ok {
 			if scanner.Scan(text) == nil {

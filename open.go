@@ -49,7 +49,7 @@ func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error 
 		return p.assign(target, stored.value)
 	}
 	var bound []ciphertext.Bound
-	if len(p.bind) > 0 {
+	if len(p.bind) > 0 && !p.isPlain(stored) {
 		var err error
 		if bound, err = p.boundIn(ctx, row); err != nil {
 			return err
@@ -81,6 +81,9 @@ func keepsOnNull(t reflect.Type) bool {
 
 // openInto opens a stored value into what dst points to.
 func (p *policy) openInto(dst, stored any, bound []ciphertext.Bound) error {
+	if p.isPlain(stored) {
+		return p.openPlain(dst, stored)
+	}
 	switch stored := stored.(type) {
 	case string:
 		return p.column.OpenString(dst, stored, bound...)

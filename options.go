@@ -17,10 +17,11 @@ type options struct {
 	bind          []string // names of fields
 	table, column string   // from context=
 	pad           int
+	migrating     migrating
 }
 
 // knownOptions is what errors list.
-const knownOptions = "deterministic, bind=Field, context=table.column, pad=64"
+const knownOptions = "deterministic, bind=Field, context=table.column, pad=64, migrating=read, migrating=write"
 
 // indexOptions are those of the encrypt tag of a blind index.
 type indexOptions struct {
@@ -29,6 +30,7 @@ type indexOptions struct {
 	bits          int
 	slow          bool
 	table, column string // from context=
+	migrating     migrating
 }
 
 // parseIndexOptions is parseOptions for a blind index.
@@ -59,8 +61,13 @@ func parseIndexOptions(tag string) (indexOptions, error) {
 			if o.table, o.column, err = parseContext(value); err != nil {
 				return o, err
 			}
+		case name == "migrating":
+			var err error
+			if o.migrating, err = parseMigrating(value); err != nil {
+				return o, err
+			}
 		default:
-			return o, fmt.Errorf("the option %q of a blind index is not known; known are of=Field, normalize=email, bits=24, slow, context=table.column", item)
+			return o, fmt.Errorf("the option %q of a blind index is not known; known are of=Field, normalize=email, bits=24, slow, context=table.column, migrating=read, migrating=write", item)
 		}
 	}
 	if o.of == nil {
@@ -111,6 +118,11 @@ func parseOptions(tag string) (options, error) {
 				return o, fmt.Errorf("pad=%s cannot be; write a number of bytes from 2 to %d", value, ciphertext.MaxPad)
 			}
 			o.pad = n
+		case name == "migrating":
+			var err error
+			if o.migrating, err = parseMigrating(value); err != nil {
+				return o, err
+			}
 		default:
 			return o, fmt.Errorf("the option %q of the encrypt tag is not known; known are %s", item, knownOptions)
 		}

@@ -33,8 +33,12 @@ type policy struct {
 	set func(context.Context, reflect.Value, any) error
 	// indexed says that a blind index finds equal values.
 	indexed bool
+	// building says that the only one is not searched yet.
+	building bool
 	// bind are the fields of the same row that ciphertexts are bound to.
 	bind []*schema.Field
+	// migrating says whether the column may hold plaintext too.
+	migrating migrating
 }
 
 // modelPolicy holds the policies of one model.
@@ -208,7 +212,7 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 			return nil, optionError(field, err)
 		}
 	}
-	p := &policy{field: field, inner: field.IndirectFieldType}
+	p := &policy{field: field, inner: field.IndirectFieldType, migrating: o.migrating}
 	config := ciphertext.ColumnConfig{
 		Table: field.Schema.Table, Column: field.DBName,
 		Deterministic: o.deterministic, Pad: o.pad,
@@ -234,7 +238,7 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 		return nil, modelError(field, err.Error(), "see the documentation of ciphertext.ColumnConfig")
 	}
 	for _, check := range []func() (problem, fix string){
-		p.checkGoType, p.checkKeys, p.checkDefault, p.checkIndexes, p.checkSize,
+		p.checkGoType, p.checkKeys, p.checkDefault, p.checkIndexes, p.checkSize, p.checkPlainForm,
 	} {
 		if problem, fix := check(); problem != "" {
 			return nil, modelError(field, problem, fix)

@@ -143,6 +143,9 @@ func (p *Plugin) leavePool(db *gorm.DB) {
 	if pool := poolOf(stmt); pool != nil {
 		stmt.ConnPool = pool.ConnPool
 	}
+	if !isSubquery(db) {
+		defer hidePlain(stmt)
+	}
 	if db.DryRun && db.Error == nil && stmt.SQL.Len() > 0 && !p.tables.empty() {
 		query := stmt.SQL.String()
 		read := p.read(stmt, query)

@@ -276,6 +276,9 @@ func (o *openedRows) checkUnknown(i int, stored any) error {
 // row that it is in.
 func (o *openedRows) bound(i int) ([]ciphertext.Bound, error) {
 	from := o.origins[i]
+	if from.policy.isPlain(o.values[i]) {
+		return nil, nil
+	}
 	var all []ciphertext.Bound
 	for _, field := range from.policy.bind {
 		value, selected := o.neighbour(from.table, fold(field.DBName))

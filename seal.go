@@ -128,6 +128,9 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, expr clause.Expression) cl
 		if policy := models.column(column.Name); policy != nil && policy.column.Deterministic && p.refuse(stmt, policy.checkOneVersion()) {
 			return clause.OnConflict{DoNothing: true} // and do not log what was in it
 		}
+		if x := models.index(column.Name); x != nil && p.refuse(stmt, x.checkOneTerm()) {
+			return clause.OnConflict{DoNothing: true}
+		}
 	}
 	conflict.DoUpdates = models.completeConflict(stmt, conflict.DoUpdates)
 	same := func(assignment clause.Assignment) bool { return isConflicting(conflict, assignment) }
@@ -171,14 +174,21 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 		if sealed.policy == nil || !sealed.policy.sameAs(p) {
 			return nil, p.fail(ErrUnsealed)
 		}
-		return sealed.stored, p.checkSealed(ctx, sealed, row)
+		return p.asStored(sealed.stored), p.checkSealed(ctx, sealed, row)
 	}
 	plaintext, err := p.plaintext(ctx, value)
 	if err != nil {
 		return nil, p.fail(err)
 	}
-	if plaintext == nil {
+	switch {
+	case plaintext == nil:
 		return nil, nil
+	case p.migrating == migratingRead:
+		plain, err := p.plainForm(plaintext)
+		if err != nil {
+			return nil, p.fail(err)
+		}
+		return p.asStored(plain), nil
 	}
 	bound, err := p.boundTo(ctx, row)
 	if err != nil {

@@ -24,8 +24,13 @@ type Sealed struct {
 // or nil for NULL.
 func (s Sealed) Value() (driver.Value, error) { return s.stored, nil }
 
-// Format writes what is to be stored, which is no secret.
+// Format writes what is to be stored, which is no secret; or, for a column that is
+// still written as plaintext, [encrypted].
 func (s Sealed) Format(f fmt.State, _ rune) {
+	if s.isPlain() {
+		fmt.Fprint(f, redacted)
+		return
+	}
 	if text, ok := s.stored.([]byte); ok {
 		fmt.Fprintf(f, "%q", text)
 		return
@@ -45,6 +50,10 @@ func asSealed(value any) (Sealed, bool) {
 	}
 	return Sealed{}, false
 }
+
+// isPlain reports whether it is plaintext, because its column is still written as
+// that.
+func (s Sealed) isPlain() bool { return s.policy != nil && s.policy.migrating == migratingRead }
 
 // Seal encrypts a value for the column of a model's field, by the field's name
 // in Go or by that of its column. Model is a pointer to a struct of
@@ -73,7 +82,11 @@ func Seal(db *gorm.DB, model any, field string, value any) (Sealed, error) {
 	}
 	sealed := Sealed{policy: policy}
 	into := &modelRow{stmt, row}
-	if sealed.stored, err = policy.seal(db.Statement.Context, value, into); err != nil || sealed.stored == nil {
+	stored, err := policy.seal(db.Statement.Context, value, into)
+	if plain, ok := stored.(plainArgument); ok {
+		stored = plain.stored
+	}
+	if sealed.stored = stored; err != nil || stored == nil || sealed.isPlain() {
 		return sealed, err
 	}
 	sealed.bound, err = policy.boundTo(db.Statement.Context, into)

@@ -31,6 +31,9 @@ type comparison struct {
 	start, end int
 	column     string
 	negated    bool
+	// named is the column as the text names it, and plain the one that has what the
+	// index is of, in a table where that may be plaintext; otherwise it is empty.
+	named, plain string
 	// filter is the number of the filter for it, from 1.
 	filter int
 	list   bool // behind IN
@@ -41,14 +44,24 @@ type comparison struct {
 // place is a placeholder in a text.
 type place struct{ start, end, arg int }
 
-// searchTerm is what is stored for a value that is searched. It is no secret.
-type searchTerm struct{ stored driver.Value }
+// searchTerm is what is stored for a value that is searched. It is no secret, unless
+// it is plain, for a column that holds plaintext too.
+type searchTerm struct {
+	stored driver.Value
+	plain  bool
+}
 
 // Value returns what is stored.
 func (t searchTerm) Value() (driver.Value, error) { return t.stored, nil }
 
-// Format writes what is stored.
-func (t searchTerm) Format(f fmt.State, verb rune) { Sealed{stored: t.stored}.Format(f, verb) }
+// Format writes what is stored, unless that is plain.
+func (t searchTerm) Format(f fmt.State, verb rune) {
+	if t.plain {
+		fmt.Fprint(f, redacted)
+		return
+	}
+	Sealed{stored: t.stored}.Format(f, verb)
+}
 
 // searchable reports whether the database can tell equal values of the column.
 func (p *policy) searchable() bool { return p.column.Deterministic && len(p.bind) == 0 }
@@ -96,13 +109,16 @@ func (c *comparison) appendTerms(terms, searched []any) ([]any, error) {
 		var found []string
 		found, err = c.index.Terms(searched...)
 		for _, term := range found {
-			terms = append(terms, searchTerm{term})
+			terms = append(terms, searchTerm{stored: term})
 		}
 	} else {
 		var found [][]byte
 		found, err = c.policy.column.SealEach(searched[0])
 		for _, sealed := range found {
-			terms = append(terms, searchTerm{c.policy.stored(sealed)})
+			terms = append(terms, searchTerm{stored: c.policy.stored(sealed)})
+		}
+		if err == nil && c.policy.migrating != "" {
+			terms, err = c.policy.appendPlainTerm(terms, searched[0])
 		}
 	}
 	if err != nil && ciphertext.IsNull(err) {
@@ -118,6 +134,9 @@ func (p *policy) queryError(problem string) error {
 // checkOneVersion returns an error if equal values of the column may have
 // different ciphertexts, because keys rotate.
 func (p *policy) checkOneVersion() error {
+	if p.migrating != "" {
+		return p.queryError("it is migrating, so a value may be there as ciphertext and as plaintext; compare it with values only, until the migration is finished")
+	}
 	if n := p.column.Live(); n > 1 {
 		return p.queryError(fmt.Sprintf("%d index keys are live, so equal values may have different ciphertexts; compare it with values only, until the column is sealed under one key and the others are retired", n))
 	}
@@ -249,9 +268,10 @@ func (w *rewriter) placeholder(p place) {
 	w.done = p.end
 }
 
-// terms appends what a comparison is to be made with, and returns the values that
-// its rows must have if they are to be filtered.
-func (w *rewriter) terms(ctx context.Context, terms []any, c *comparison) (_ []any, wanted [][]any, err error) {
+// terms appends what a comparison is to be made with, and returns what plaintext is
+// to be compared with, and the values that its rows must have if they are to be
+// filtered.
+func (w *rewriter) terms(ctx context.Context, terms []any, c *comparison) (_ []any, plain []any, wanted [][]any, err error) {
 	var few [4]any
 	values := few[:0]
 	written := true // by a rewriter, as part of this statement
@@ -263,14 +283,15 @@ func (w *rewriter) terms(ctx context.Context, terms []any, c *comparison) (_ []a
 		values, written = append(values, value), written && isTerm(value)
 	}
 	if written {
-		return append(terms, values...), nil, nil
+		c.column, c.plain = c.named, ""
+		return append(terms, values...), nil, nil, nil
 	}
 	n := 1
 	if c.index != nil {
 		n = len(c.index.of)
 	}
 	if n > 1 && (c.list || len(values) != n) {
-		return nil, nil, c.index.notComputable()
+		return nil, nil, nil, c.index.notComputable()
 	}
 	for ; len(values) > 0; values = values[n:] {
 		group := values[:n]
@@ -279,16 +300,21 @@ func (w *rewriter) terms(ctx context.Context, terms []any, c *comparison) (_ []a
 			continue
 		}
 		if err := c.searched(ctx, group); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		if terms, err = c.appendTerms(terms, group); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
+		}
+		if c.plain != "" {
+			if plain, err = c.index.of[0].appendPlainTerm(plain, group[0]); err != nil {
+				return nil, nil, nil, err
+			}
 		}
 		if c.filter > 0 {
 			wanted = append(wanted, slices.Clone(group))
 		}
 	}
-	return terms, wanted, nil
+	return terms, plain, wanted, nil
 }
 
 func isTerm(value any) bool {
@@ -301,23 +327,39 @@ func isTerm(value any) bool {
 func (w *rewriter) comparison(ctx context.Context, c *comparison) (wanted [][]any, err error) {
 	w.upTo(c.start)
 	var few [4]any
-	terms, wanted, err := w.terms(ctx, few[:0], c)
+	one := *c // which is remembered for other arguments
+	terms, plain, wanted, err := w.terms(ctx, few[:0], &one)
 	if err != nil {
 		return nil, err
 	}
 	if c.start > 0 && !strings.ContainsRune(" (\t\n", rune(w.query[c.start-1])) {
 		w.text.WriteByte(' ') // "WHERE?=email" begins with what stands by itself
 	}
-	w.text.WriteString(c.column)
+	if len(plain) == 0 {
+		w.comparedWith(one.column, one.negated, terms)
+	} else { // in rows without a term, and so that NOT is true or false of both
+		w.text.WriteString("(" + one.column + " IS NOT NULL AND ")
+		w.comparedWith(one.column, one.negated, terms)
+		w.text.WriteString(" OR " + one.column + " IS NULL AND ")
+		w.comparedWith(one.plain, one.negated, plain)
+		w.text.WriteByte(')')
+	}
+	w.done = c.end
+	return wanted, nil
+}
+
+// comparedWith writes a comparison of a column.
+func (w *rewriter) comparedWith(column string, negated bool, terms []any) {
+	w.text.WriteString(column)
 	switch {
-	case len(terms) == 1 && c.negated:
+	case len(terms) == 1 && negated:
 		w.text.WriteString(" <> ")
 		w.bind(terms[0])
 	case len(terms) == 1:
 		w.text.WriteString(" = ")
 		w.bind(terms[0])
 	default:
-		if c.negated {
+		if negated {
 			w.text.WriteString(" NOT")
 		}
 		w.text.WriteString(" IN (")
@@ -329,8 +371,6 @@ func (w *rewriter) comparison(ctx context.Context, c *comparison) (wanted [][]an
 		}
 		w.text.WriteByte(')')
 	}
-	w.done = c.end
-	return wanted, nil
 }
 
 // compared reads the comparison of an encrypted column, or of a blind index, that
@@ -343,27 +383,30 @@ func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, 
 	}
 	c := comparison{policy: from.policy, index: from.index, start: tokens[before+1].Start}
 	table, column := "", r.query[tokens[i].Start:tokens[i].End]
+	qualifier := ""
 	if before+1 < i {
-		table = r.query[c.start:tokens[i-2].End]
+		table, qualifier = r.query[c.start:tokens[i-2].End]+".", tokens[i-2].Text
 	}
+	named := column
 	switch {
 	case from.index != nil:
+		if source := inside.source(qualifier, fold(column)); from.index.isBeside() && (source == nil || source.derived != nil) {
+			return 0, false
+		}
+		named = quoteLike(column, from.index.of[0].field.DBName)
 	case from.policy.searchable():
 		if last, ok := r.comparedColumn(tokens, i, before, from, inside); ok {
 			return last, true
 		}
 	default:
-		qualifier := ""
-		if table != "" {
-			qualifier = tokens[i-2].Text
-		}
 		if c.index = inside.searchIndex(qualifier, fold(tokens[i].Text), r.models(from.policy.field.Schema.Table), from.policy); c.index == nil {
 			return 0, false
 		}
 		column = quoteLike(column, c.index.field.DBName)
 	}
-	if c.column = column; table != "" {
-		c.column = table + "." + column
+	c.named, c.column = r.query[c.start:tokens[i].End], table+column
+	if c.index != nil && c.index.isBeside() {
+		c.plain = table + named
 	}
 	return r.comparison(tokens, i, before, c, from, inside)
 }
@@ -448,6 +491,12 @@ func (r *resolver) comparison(tokens []sqltext.Token, i, before int, c compariso
 		return 0, false
 	}
 	c.end = tokens[last].End
+	if c.index != nil {
+		if err := c.index.checkMigrating(); err != nil {
+			r.refused = err
+			return 0, false
+		}
+	}
 	if c.index != nil && c.index.truncated() {
 		if !r.filtered(c, tokens, from, inside) {
 			r.refused = c.index.unfiltered("only a query filters them: one of columns, for which all of its WHERE is joined by AND, without OR, NOT, GROUP BY, DISTINCT or functions; not a Count, an Update, a Delete, a subquery or a dry run")

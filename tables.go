@@ -191,7 +191,7 @@ func (t *tables) add(m *modelPolicy) error {
 func (p *policy) sameAs(q *policy) bool {
 	mine, other := p.column.ColumnConfig, q.column.ColumnConfig
 	mine.Named, other.Named = false, false // values open with and without
-	if mine != other || len(p.bind) != len(q.bind) {
+	if mine != other || len(p.bind) != len(q.bind) || p.migrating != q.migrating {
 		return false
 	}
 	for i, bound := range p.bind {

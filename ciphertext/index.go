@@ -141,6 +141,10 @@ func (x *Index) Term(values ...any) (string, error) {
 	return keys.live[0].term(encoded), nil
 }
 
+// Live returns how many key versions make terms that are searched: more than one
+// while index keys rotate.
+func (x *Index) Live() int { return len(x.current().live) }
+
 // Terms returns the terms of a value under every index key that is primary or
 // enabled, the primary's first and the others by version: what a search looks
 // for while more than one is in use. It returns the errors that Term does.

@@ -109,9 +109,18 @@ func TestModelsThatAreRefused(t *testing.T) {
 		"unknown option": {&struct {
 			Text string `gorm:"serializer:encrypted" encrypt:"compress"`
 		}{}, []string{`"compress"`, "known are"}},
-		"migrating": {&struct {
-			Text string `gorm:"serializer:encrypted" encrypt:"migrating=read"`
-		}{}, []string{"migrating=read", "known are"}},
+		"migrating without a step": {&struct {
+			Text string `gorm:"serializer:encrypted" encrypt:"migrating"`
+		}{}, []string{"migrating=", "migrating=read in the first deployment"}},
+		"migrating in another step": {&struct {
+			Text string `gorm:"serializer:encrypted" encrypt:"migrating=done"`
+		}{}, []string{"migrating=done", "nothing when the migration is finished"}},
+		"migrating a time": {&struct {
+			Moment time.Time `gorm:"serializer:encrypted;type:text" encrypt:"migrating=read"`
+		}{}, []string{"migrating", "beside"}},
+		"migrating anything": {&struct {
+			Any any `gorm:"serializer:encrypted;type:text" encrypt:"migrating=write"`
+		}{}, []string{"migrating", "give it a type"}},
 		"deterministic=yes": {&struct {
 			Text string `gorm:"serializer:encrypted" encrypt:"deterministic=yes"`
 		}{}, []string{"not known"}},

@@ -66,9 +66,7 @@ func reopen(t testing.TB, where testdb.Database, keys keyring.Source, models ...
 		Database: where, log: log, wire: wire, plain: where.Plain(t),
 		crypt: gormcrypt.New(gormcrypt.Config{Keys: keys, Models: models}),
 	}
-	db.DB = where.OpenPool(t, pool, &gorm.Config{Logger: logger.New(log, logger.Config{
-		LogLevel: logger.Info, SlowThreshold: time.Nanosecond,
-	})})
+	db.DB = where.OpenPool(t, pool, &gorm.Config{Logger: talkative(log)})
 	if err := db.Use(db.crypt); err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +82,11 @@ func overWire(t testing.TB, where testdb.Database) (*gormcrypttest.Wire, *sql.DB
 	wire := gormcrypttest.NewWire(t)
 	wire.Secret("SECRET", "424242")
 	return wire, wire.Open(where.Driver(), where.DSN)
+}
+
+// talkative returns GORM's own logger, which logs every statement.
+func talkative(log *logBuffer) logger.Interface {
+	return logger.New(log, logger.Config{LogLevel: logger.Info, SlowThreshold: time.Nanosecond})
 }
 
 // logBuffer is what GORM's own logger, at its most talkative, has written.

@@ -42,6 +42,11 @@ type Table struct {
 // Column is an encrypted column.
 type Column struct {
 	Name string `json:"name"`
+	// Type is what its values are in Go.
+	Type ValueType `json:"type"`
+	// Migrating is "read" or "write" while the column may hold plaintext too, as the
+	// tag of the field says, and empty otherwise.
+	Migrating string `json:"migrating,omitempty"`
 	// Context is the logical table and column in the associated data of its
 	// values.
 	Context Context `json:"context"`
@@ -65,6 +70,25 @@ func (c Column) Config() ciphertext.ColumnConfig {
 		Deterministic: c.Deterministic, Binary: c.Binary, Named: c.Named, Pad: c.Pad,
 	}
 }
+
+// ValueType is what the values of a column are in Go, whatever their width. A value
+// that was sealed as one type opens as the same, and a string also as bytes.
+type ValueType string
+
+// The types of values. AnyValue is one that differs from value to value.
+const (
+	StringValue ValueType = "string"
+	BytesValue  ValueType = "bytes"
+	IntValue    ValueType = "int"
+	UintValue   ValueType = "uint"
+	FloatValue  ValueType = "float"
+	BoolValue   ValueType = "bool"
+	TimeValue   ValueType = "time"
+	JSONValue   ValueType = "json"
+	AnyValue    ValueType = "any"
+)
+
+var valueTypes = []ValueType{StringValue, BytesValue, IntValue, UintValue, FloatValue, BoolValue, TimeValue, JSONValue, AnyValue}
 
 // Context is the logical place of a value: the names that are part of its
 // associated data, whatever the table and the column are called today.
@@ -100,6 +124,9 @@ type Index struct {
 	Bits      int      `json:"bits,omitempty"`
 	Slow      bool     `json:"slow,omitempty"`
 	Unique    bool     `json:"unique,omitempty"`
+	// Migrating is "read" or "write" while rows may have no term yet, as the tag of
+	// the field says, and empty otherwise.
+	Migrating string `json:"migrating,omitempty"`
 }
 
 // Config returns how package ciphertext calls the index. It returns an error for
@@ -193,6 +220,8 @@ func (t Table) check() error {
 		switch {
 		case x.Name == "" || x.Context.Table == "" || x.Context.Column == "":
 			return fmt.Errorf("index %q: it has no name or no context", x.Name)
+		case !isMigrating(x.Migrating):
+			return fmt.Errorf("index %q: it cannot be migrating %q; want read, write or nothing", x.Name, x.Migrating)
 		case len(x.Of) == 0:
 			return fmt.Errorf("index %q: it does not say of what", x.Name)
 		case seen[x.Name]:
@@ -208,12 +237,18 @@ func (t Table) check() error {
 	return nil
 }
 
+func isMigrating(mode string) bool { return mode == "" || mode == "read" || mode == "write" }
+
 func (c Column) check() error {
 	switch {
 	case c.Name == "":
 		return errors.New("it has no name")
 	case c.Context.Table == "" || c.Context.Column == "":
 		return errors.New("its context is missing")
+	case !slices.Contains(valueTypes, c.Type):
+		return fmt.Errorf("there is no type %q of values; want one of %v", c.Type, valueTypes)
+	case !isMigrating(c.Migrating):
+		return fmt.Errorf("it cannot be migrating %q; want read, write or nothing", c.Migrating)
 	}
 	for _, bound := range c.Bind {
 		switch {

@@ -18,9 +18,9 @@ const example = `{
       "name": "public.customers",
       "primary_key": ["tenant", "id"],
       "columns": [
-        {"name": "email", "context": {"table": "customers", "column": "email"}, "pad": 64},
-        {"name": "tax_id", "context": {"table": "customers", "column": "tax_id"}, "deterministic": true, "unique": true},
-        {"name": "payout", "context": {"table": "customers", "column": "payout"}, "binary": true, "named": true,
+        {"name": "email", "type": "string", "context": {"table": "customers", "column": "email"}, "pad": 64},
+        {"name": "tax_id", "type": "string", "context": {"table": "customers", "column": "tax_id"}, "deterministic": true, "unique": true},
+        {"name": "payout", "type": "string", "context": {"table": "customers", "column": "payout"}, "binary": true, "named": true,
          "bind": [{"column": "tenant", "type": "text"}, {"column": "id", "type": "integer"}]}
       ],
       "indexes": [
@@ -85,6 +85,9 @@ func TestReadRefusesWhatIsWrong(t *testing.T) {
 		{"an index of nothing", `"of": ["email"]`, `"of": []`, "of what"},
 		{"an index without a context", `"context": {"table": "customers", "column": "email_index"}`, `"context": {"table": "", "column": ""}`, "context"},
 		{"an index twice", `"name": "email_index"`, `"name": "email"`, "twice"},
+		{"no type of values", `"type": "string"`, `"type": ""`, "type"},
+		{"another state of a migration", `"name": "email",`, `"name": "email", "migrating": "done",`, "done"},
+		{"another state of an index", `"name": "email_index",`, `"name": "email_index", "migrating": "done",`, "done"},
 		{"a type that cannot be bound", `"type": "integer"`, `"type": "float"`, "float"},
 		{"a bind to itself", `{"column": "tenant", "type": "text"}`, `{"column": "payout", "type": "text"}`, "bound to"},
 	} {

@@ -146,6 +146,7 @@ func ExampleNew_manifest() {
 	//       "columns": [
 	//         {
 	//           "name": "email",
+	//           "type": "string",
 	//           "context": {
 	//             "table": "users",
 	//             "column": "email"

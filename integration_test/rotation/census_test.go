@@ -291,7 +291,7 @@ func TestCensusRefuses(t *testing.T) {
 		if _, err := rotation.Census(ctx, db, rotation.CensusConfig{Manifest: &m}); err == nil {
 			t.Error("a manifest beside the plugin is admitted")
 		}
-		m.Tables[0].Columns = append(m.Tables[0].Columns, manifest.Column{Name: "missing", Context: manifest.Context{Table: "devices", Column: "missing"}})
+		m.Tables[0].Columns = append(m.Tables[0].Columns, manifest.Column{Name: "missing", Type: manifest.StringValue, Context: manifest.Context{Table: "devices", Column: "missing"}})
 		if _, err := rotation.Census(ctx, where.Open(t, nil), rotation.CensusConfig{Manifest: &m}); err == nil || !strings.Contains(err.Error(), "devices") {
 			t.Errorf("a column that is not there: %v", err)
 		}
@@ -324,7 +324,7 @@ func TestCensusOnPostgreSQL(t *testing.T) {
 		`CREATE TABLE odd_1 PARTITION OF odd FOR VALUES FROM (0) TO (2)`, `CREATE TABLE odd_2 PARTITION OF odd FOR VALUES FROM (2) TO (9)`,
 		`INSERT INTO odd VALUES (1, 'gc1:i7:AA', 'gc1:7:'), (2, 'GC1:I7:AA', '\xff'), (3, 'gc1:I7:AA', NULL)`)
 	m := manifest.Manifest{Format: manifest.Format, Tables: []manifest.Table{{Name: schema + ".odd", PrimaryKey: []string{"id"}, Columns: []manifest.Column{
-		{Name: `a "b"`, Context: manifest.Context{Table: "odd", Column: "a"}}, {Name: "b", Context: manifest.Context{Table: "odd", Column: "b"}, Binary: true},
+		{Name: `a "b"`, Type: manifest.StringValue, Context: manifest.Context{Table: "odd", Column: "a"}}, {Name: "b", Type: manifest.StringValue, Context: manifest.Context{Table: "odd", Column: "b"}, Binary: true},
 	}}}}
 	db := where.Open(t, nil)
 	got, err := rotation.Census(ctx, db, rotation.CensusConfig{Manifest: &m})
@@ -366,7 +366,7 @@ func TestCensusOnSQLite(t *testing.T) {
 		}
 	}
 	m := manifest.Manifest{Format: manifest.Format, Tables: []manifest.Table{{Name: "odd", PrimaryKey: []string{"id"}, Columns: []manifest.Column{
-		{Name: "a", Context: manifest.Context{Table: "odd", Column: "a"}},
+		{Name: "a", Type: manifest.StringValue, Context: manifest.Context{Table: "odd", Column: "a"}},
 	}}}}
 	got, err := rotation.Census(ctx, where.Open(t, nil), rotation.CensusConfig{Manifest: &m})
 	want := []rotation.ColumnCensus{{Table: "odd", Column: "a", Rows: 6, Nulls: 1, Foreign: 3, Versions: []rotation.VersionCount{{Version: keyring.MakeVersion(keyring.DataKeys, 7), Rows: 2}}}}

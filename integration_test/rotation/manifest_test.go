@@ -35,25 +35,25 @@ func TestManifestOfModels(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := func(table, column string) manifest.Context { return manifest.Context{Table: table, Column: column} }
-		column := func(name string) manifest.Column {
-			return manifest.Column{Name: name, Context: in("patients", name)}
+		column := func(name string, of manifest.ValueType) manifest.Column {
+			return manifest.Column{Name: name, Type: of, Context: in("patients", name)}
 		}
 		visits := `visits of "2026"`
 		want := []manifest.Table{
-			{Name: "devices", PrimaryKey: []string{"serial"}, Columns: []manifest.Column{{Name: "secret", Context: in("devices", "secret")}}},
+			{Name: "devices", PrimaryKey: []string{"serial"}, Columns: []manifest.Column{{Name: "secret", Type: manifest.StringValue, Context: in("devices", "secret")}}},
 			{Name: "patients", PrimaryKey: []string{"id"}, Columns: []manifest.Column{
-				column("name"),
-				{Name: "phone", Context: in("patients", "phone"), Pad: 32},
-				{Name: "tax_id", Context: in("patients", "tax_id"), Deterministic: true},
-				{Name: "scan", Context: in("patients", "scan"), Binary: true},
-				column("weight"), column("born"),
-				{Name: "labels", Context: in("patients", "labels")},
-				{Name: "token", Context: in("patients", "token"), Named: true},
-				{Name: "payout", Context: in("patients", "payout"), Bind: []manifest.Bound{{Column: "account_id", Type: manifest.Text}}},
+				column("name", manifest.StringValue),
+				{Name: "phone", Type: manifest.StringValue, Context: in("patients", "phone"), Pad: 32},
+				{Name: "tax_id", Type: manifest.StringValue, Context: in("patients", "tax_id"), Deterministic: true},
+				{Name: "scan", Type: manifest.BytesValue, Context: in("patients", "scan"), Binary: true},
+				column("weight", manifest.FloatValue), column("born", manifest.TimeValue),
+				{Name: "labels", Type: manifest.JSONValue, Context: in("patients", "labels")},
+				{Name: "token", Type: manifest.StringValue, Context: in("patients", "token"), Named: true},
+				{Name: "payout", Type: manifest.StringValue, Context: in("patients", "payout"), Bind: []manifest.Bound{{Column: "account_id", Type: manifest.Text}}},
 			}, Indexes: []manifest.Index{{Name: "name_index", Context: in("patients", "name_index"), Of: []string{"name"}, Normalize: []string{"lower"}}}},
 			{Name: visits, PrimaryKey: []string{"clinic", "number"}, Columns: []manifest.Column{
-				{Name: "note", Context: in(visits, "note")},
-				{Name: "doctor", Context: in(visits, "doctor"), Bind: []manifest.Bound{{Column: "clinic", Type: manifest.Text}, {Column: "number", Type: manifest.Integer}}},
+				{Name: "note", Type: manifest.StringValue, Context: in(visits, "note")},
+				{Name: "doctor", Type: manifest.StringValue, Context: in(visits, "doctor"), Bind: []manifest.Bound{{Column: "clinic", Type: manifest.Text}, {Column: "number", Type: manifest.Integer}}},
 			}},
 		}
 		if d := cmp.Diff(want, m.Tables); d != "" {

@@ -346,7 +346,7 @@ func TestRetireByAManifest(t *testing.T) {
 	}
 	schema := fmt.Sprint(column1(t, pool, "SELECT current_schema()")[0])
 	m := manifest.Manifest{Format: manifest.Format, Tables: []manifest.Table{{Name: schema + ".odd", PrimaryKey: []string{"id"}, Columns: []manifest.Column{
-		{Name: `a "b"`, Context: manifest.Context{Table: "odd", Column: "a"}}, {Name: "b", Context: manifest.Context{Table: "odd", Column: "b"}, Binary: true},
+		{Name: `a "b"`, Type: manifest.StringValue, Context: manifest.Context{Table: "odd", Column: "a"}}, {Name: "b", Type: manifest.StringValue, Context: manifest.Context{Table: "odd", Column: "b"}, Binary: true},
 	}}}}
 	db, config := where.Open(t, nil), rotation.RetireConfig{Manifest: &m, Keys: promoted}
 	r, err := rotation.Retire(ctx, db, config, data1)

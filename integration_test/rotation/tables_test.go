@@ -33,7 +33,7 @@ func newTable(t *testing.T, where testdb.Database, columns string, keys ...strin
 	one := &table{T: t, where: where, rows: len(keys)}
 	one.first, _, one.promoted = rings(t)
 	one.manifest = manifest.Manifest{Format: manifest.Format, Tables: []manifest.Table{{Name: "t", PrimaryKey: []string{"k"},
-		Columns: []manifest.Column{{Name: "note", Context: manifest.Context{Table: "t", Column: "note"}}}}}}
+		Columns: []manifest.Column{{Name: "note", Type: manifest.StringValue, Context: manifest.Context{Table: "t", Column: "note"}}}}}}
 	pool := where.Plain(t)
 	execute(t, pool, "CREATE TABLE t ("+columns+")")
 	column := one.column(one.first)
