@@ -69,6 +69,18 @@ func (v Value) append(dst []byte, equality bool) ([]byte, error) {
 	return append(dst, encoded...), nil
 }
 
+// JSONValue returns the Value of a JSON text (RFC 8259) without surrounding space, as
+// of a Go value that encodes so. It returns an error that wraps ErrType for anything
+// else, and for text that is not UTF-8.
+func JSONValue(text []byte) (Value, error) {
+	encoded := append([]byte{byte(kindJSON)}, text...)
+	var v Value
+	if err := v.store(encoded); err != nil {
+		return Value{}, fmt.Errorf("%w: the text is no JSON", ErrType)
+	}
+	return v, nil
+}
+
 // Equal reports whether both are the same value of the same type. Two that are
 // nil are equal.
 func (v Value) Equal(other Value) bool {

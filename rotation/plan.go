@@ -53,14 +53,14 @@ func (r *Rotation) Plan(ctx context.Context) (Plan, error) {
 	}
 	plan := Plan{Target: r.target}
 	for i, codec := range r.codecs {
-		one := TablePlan{Table: codec.table.Name}
+		one := TablePlan{Table: codec.Table.Name}
 		rows, stale, err := tables.Count(ctx, i)
 		if err != nil {
 			return Plan{}, fmt.Errorf("gormcrypt: %w", err)
 		}
 		one.Rows = rows
-		for j, cell := range codec.cells {
-			one.Columns = append(one.Columns, ColumnPlan{cell.name, stale[j]})
+		for j, cell := range codec.Table.Cells {
+			one.Columns = append(one.Columns, ColumnPlan{cell.Column, stale[j]})
 		}
 		some, err := tables.Read(ctx, backfill.Shard{Table: i, Pass: backfill.Pass{Phase: backfill.Rewriting}}, backfill.Room{Rows: tried, Stale: tried, Bytes: triedBytes})
 		if err != nil {

@@ -31,6 +31,7 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
 	"github.com/gormcrypt/gormcrypt/keyring"
 	"github.com/gormcrypt/gormcrypt/manifest"
 )
@@ -122,7 +123,7 @@ type Rotation struct {
 	config Config
 	db     *gorm.DB
 	target keyring.Version
-	codecs []*codec
+	codecs []*rowcodec.Codec
 	plan   backfill.Plan
 	hash   string
 }
@@ -164,12 +165,17 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 		if err := checkUnique(table, config); err != nil {
 			return nil, err
 		}
-		c, err := newCodec(cipher, table, config.Set, r.target, own)
+		for _, column := range table.Columns {
+			if column.Migrating != "" {
+				return nil, fmt.Errorf("gormcrypt: %s.%s is migrating, so it holds plaintext, which is not sealed anew; finish its migration first, or name the other tables in Config.Tables", table.Name, column.Name)
+			}
+		}
+		c, err := rowcodec.Rotate(cipher, table, config.Set, r.target, own)
 		if err != nil {
 			return nil, err
 		}
 		if c != nil {
-			r.codecs, r.plan.Tables = append(r.codecs, c), append(r.plan.Tables, c.table)
+			r.codecs, r.plan.Tables = append(r.codecs, c), append(r.plan.Tables, c.Table)
 		}
 	}
 	if len(r.codecs) == 0 {

@@ -49,6 +49,11 @@ type dialect interface {
 	// sample is what follows the name of a table of which about a share is read.
 	sample(share float64) string
 
+	// sealed returns a condition for a column whose value has the form of ciphertext.
+	sealed(column string, binary bool) string
+	// admits returns a condition for a column whose value is NULL or starts as
+	// ciphertext does, or as the term of an index.
+	admits(column string, binary, index bool) string
 	// startsWith returns a condition for a column whose value starts with a prefix. It
 	// is not true for NULL.
 	startsWith(column, prefix string) string

@@ -176,6 +176,15 @@ func columnType(binary bool) string {
 	return "text"
 }
 
+// exactly returns a column as it is compared: plaintext may be in a type or collation
+// that takes different texts for equal.
+func exactly(column string, binary bool) string {
+	if binary {
+		return column
+	}
+	return column + `::text COLLATE "C"`
+}
+
 // makeUpdate returns the UPDATE: compare and swap of as many rows as the arrays
 // have. Rows that someone has locked are left alone, so this never waits for an
 // application, and is in no deadlock with one. The lock is the one that the UPDATE
@@ -200,11 +209,11 @@ func (t *postgresTable) makeUpdate(lock string) string {
 	}
 	same := t.compare("t.", "=", func(i int) string { return fmt.Sprintf("v.k%d", i) })
 	for i, cell := range t.Cells {
-		same += fmt.Sprintf(" AND (v.o%d IS NULL OR t.%s = v.o%d)", i, quote(cell.Column), i)
+		same += fmt.Sprintf(" AND (v.o%d IS NULL OR %s = v.o%d)", i, exactly(cell.held("t."), cell.Binary), i)
 	}
 	for i, source := range t.Sources {
 		if source.Made {
-			same += fmt.Sprintf(" AND t.%s IS NOT DISTINCT FROM v.m%d", quote(source.Column), i)
+			same += fmt.Sprintf(" AND %s IS NOT DISTINCT FROM v.m%d", exactly("t."+quote(source.Column), source.Binary), i)
 		}
 	}
 	table := quoteTable(t.Name)

@@ -30,7 +30,7 @@ func (d *Database) swapApart(ctx context.Context, tx *sql.Tx, table int, swaps [
 	case d.refusal(err) == "":
 		return 0, 0, nil, err
 	case len(swaps) == 1:
-		n, poison, err := d.swapCells(ctx, tx, table, swaps[0])
+		n, poison, err := d.swapCells(ctx, tx, table, swaps[0], d.refusal(err))
 		if len(poison) > 0 {
 			return 0, 1, poison, err
 		}
@@ -46,10 +46,20 @@ func (d *Database) swapApart(ctx context.Context, tx *sql.Tx, table int, swaps [
 	return swapped, refused, poison, nil
 }
 
-// swapCells swaps the values of a row one by one.
-func (d *Database) swapCells(ctx context.Context, tx *sql.Tx, table int, swap Swap) (swapped int, poison []Poison, err error) {
+// refusedValue returns the poison of a value that the database refuses.
+func refusedValue(swap Swap, i int, cell Cell, reason string) Poison {
+	return Poison{Key: swap.Key, Column: cell.Column, Version: versionOf(swap.Old[i]), Stored: swap.Old[i], Reason: "the database refuses its new value: " + reason, Refused: true}
+}
+
+// swapCells swaps the values of a row one by one, of which some are refused, for a
+// reason.
+func (d *Database) swapCells(ctx context.Context, tx *sql.Tx, table int, swap Swap, reason string) (swapped int, poison []Poison, err error) {
 	for i, cell := range d.tables.plan[table].Cells {
 		if swap.New[i] == nil {
+			continue
+		}
+		if d.tables.plan[table].Together {
+			poison = append(poison, refusedValue(swap, i, cell, reason))
 			continue
 		}
 		one := Swap{Row: swap.Row, New: make([]any, len(swap.New))}
@@ -60,7 +70,7 @@ func (d *Database) swapCells(ctx context.Context, tx *sql.Tx, table int, swap Sw
 		case err == nil:
 			swapped = max(swapped, int(n))
 		case d.refusal(err) != "":
-			poison = append(poison, Poison{Key: swap.Key, Column: cell.Column, Version: versionOf(swap.Old[i]), Stored: swap.Old[i], Reason: "the database refuses it under the new key version: " + d.refusal(err), Refused: true})
+			poison = append(poison, refusedValue(swap, i, cell, d.refusal(err)))
 		default:
 			return 0, nil, err
 		}

@@ -146,11 +146,12 @@ func (t *sqliteTable) update(swaps []Swap) (string, []any) {
 	b.WriteString(" FROM (VALUES " + strings.Repeat(row+",", len(swaps)-1) + row + ") AS v WHERE ")
 	b.WriteString(t.compare("t.", "=", key))
 	for i, cell := range t.Cells {
-		fmt.Fprintf(&b, " AND (%s IS NULL OR t.%s = %s)", old(i), quote(cell.Column), old(i))
+		// Plaintext may be in a collation that takes different texts for equal.
+		fmt.Fprintf(&b, " AND (%s IS NULL OR %s = %s COLLATE BINARY)", old(i), cell.held("t."), old(i))
 	}
 	for i, source := range t.Sources {
 		if source.Made {
-			fmt.Fprintf(&b, " AND t.%s IS v.column%d", quote(source.Column), len(t.Key)+2*len(t.Cells)+i+1)
+			fmt.Fprintf(&b, " AND t.%s IS v.column%d COLLATE BINARY", quote(source.Column), len(t.Key)+2*len(t.Cells)+i+1)
 		}
 	}
 	var args []any

@@ -11,16 +11,37 @@ type Table struct {
 	Key     []string
 	Cells   []Cell
 	Sources []Source
+	// Together says that a row is left as it is if not all of it can be replaced.
+	Together bool `json:",omitempty"`
 }
 
 // Cell is a column whose values are replaced.
 type Cell struct {
 	Column string
-	// Prefix is what values start with that are current.
-	Prefix string
+	// Prefix is what values start with that are current, if Stale is Outdated.
+	Prefix string `json:",omitempty"`
 	// Binary says that the column holds bytes.
 	Binary bool
+	// Stale says which values are to be replaced.
+	Stale Staleness `json:",omitempty"`
+	// Of are the sources that a value is made from, if Stale is Missing.
+	Of []int `json:",omitempty"`
 }
+
+// Staleness says which values of a cell are to be replaced.
+type Staleness string
+
+const (
+	// Outdated are values that do not start with Cell.Prefix.
+	Outdated Staleness = ""
+	// Plain are values that do not have the form of ciphertext, and Sealed those that
+	// have.
+	Plain  Staleness = "plain"
+	Sealed Staleness = "sealed"
+	// Missing is NULL, and what is there when a source is plain, unless a source is
+	// NULL. In Row.Old and Current.Cells, NULL is an empty text then.
+	Missing Staleness = "missing"
+)
 
 // Source is a column that new values are made from, or bound to.
 type Source struct {

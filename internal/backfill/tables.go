@@ -37,9 +37,33 @@ func OpenTables(ctx context.Context, pool *sql.DB, dialectName string, plan []Ta
 }
 
 // stale returns a condition for a cell whose value is not current.
-func (t *Tables) stale(cell Cell) string {
+func (t *Tables) stale(table int, cell Cell) string {
 	column := "t." + quote(cell.Column)
+	switch cell.Stale {
+	case Plain:
+		return column + " IS NOT NULL AND NOT (" + t.sealed(column, cell.Binary) + ")"
+	case Sealed:
+		return column + " IS NOT NULL AND (" + t.sealed(column, cell.Binary) + ")"
+	case Missing:
+		var there []string
+		stale := []string{column + " IS NULL"}
+		for _, i := range cell.Of {
+			source := t.plan[table].Sources[i]
+			name := "t." + quote(source.Column)
+			there = append(there, name+" IS NOT NULL")
+			stale = append(stale, "NOT ("+t.sealed(name, source.Binary)+")")
+		}
+		return strings.Join(there, " AND ") + " AND (" + strings.Join(stale, " OR ") + ")"
+	}
 	return column + " IS NOT NULL AND NOT (" + t.startsWith(column, cell.Prefix) + ")"
+}
+
+// held returns what a cell holds, and NULL only if that is not to be replaced.
+func (c Cell) held(prefix string) string {
+	if c.Stale == Missing {
+		return "coalesce(" + prefix + quote(c.Column) + ", '')"
+	}
+	return prefix + quote(c.Column)
 }
 
 // selected returns what is selected of a table for row: the key, the cells, or
@@ -48,12 +72,11 @@ func (t *Tables) selected(table int, onlyStale bool) []string {
 	columns := t.described[table].keys()
 	for _, cell := range t.plan[table].Cells {
 		// An expression, of which a driver knows no declared type to convert it by.
-		column := "t." + quote(cell.Column)
-		condition := column + " IS NOT NULL"
+		condition := cell.held("t.") + " IS NOT NULL"
 		if onlyStale {
-			condition = t.stale(cell)
+			condition = t.stale(table, cell)
 		}
-		columns = append(columns, "CASE WHEN "+condition+" THEN "+column+" END")
+		columns = append(columns, "CASE WHEN "+condition+" THEN "+cell.held("t.")+" END")
 	}
 	for _, source := range t.plan[table].Sources {
 		columns = append(columns, "t."+quote(source.Column))
@@ -162,7 +185,7 @@ func (r Row) size() int64 {
 func (t *Tables) Look(ctx context.Context, table int, keys []Key) ([]*Current, error) {
 	columns := t.selected(table, false)
 	cells := len(t.plan[table].Cells)
-	stale := list(t.plan[table].Cells, func(_ int, cell Cell) string { return "CASE WHEN " + t.stale(cell) + " THEN 1 END" })
+	stale := list(t.plan[table].Cells, func(_ int, cell Cell) string { return "CASE WHEN " + t.stale(table, cell) + " THEN 1 END" })
 	condition, args := t.described[table].look(keys)
 	query := "SELECT " + strings.Join(columns, ", ") + ", " + stale + " FROM " + quoteTable(t.plan[table].Name) + " AS t WHERE " + condition
 	found := map[string]*Current{}
@@ -197,7 +220,7 @@ func keyText(key Key) string {
 // its cells.
 func (t *Tables) Count(ctx context.Context, table int) (rows int64, stale []int64, err error) {
 	sums := list(t.plan[table].Cells, func(_ int, cell Cell) string {
-		return "count(CASE WHEN " + t.stale(cell) + " THEN 1 END)"
+		return "count(CASE WHEN " + t.stale(table, cell) + " THEN 1 END)"
 	})
 	err = t.all(ctx, table, "SELECT count(*), "+sums+" FROM "+quoteTable(t.plan[table].Name)+" AS t", 1+len(t.plan[table].Cells), func(values []any) error {
 		for _, value := range values {
@@ -215,7 +238,7 @@ func (t *Tables) Count(ctx context.Context, table int) (rows int64, stale []int6
 func (t *Tables) StaleRows(ctx context.Context, table int) (rows int64, err error) {
 	conditions := make([]string, len(t.plan[table].Cells))
 	for i, cell := range t.plan[table].Cells {
-		conditions[i] = t.stale(cell)
+		conditions[i] = "(" + t.stale(table, cell) + ")"
 	}
 	err = t.all(ctx, table, "SELECT count(*) FROM "+quoteTable(t.plan[table].Name)+" AS t WHERE "+strings.Join(conditions, " OR "), 1, func(values []any) error {
 		rows = values[0].(int64)

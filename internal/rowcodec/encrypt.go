@@ -1,0 +1,193 @@
+package rowcodec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/gormcrypt/gormcrypt/ciphertext"
+	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/manifest"
+)
+
+// Encrypt returns the codec that seals the plaintext of a column, and makes the terms
+// of its indexes.
+func Encrypt(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Column, own map[string]func(string) string) (*Codec, error) {
+	c, of, err := migrated(cipher, t, described)
+	if err != nil {
+		return nil, err
+	}
+	c.add(sealing{of}, backfill.Cell{Column: described.Name, Binary: described.Binary, Stale: backfill.Plain})
+	for _, index := range t.Indexes {
+		if len(index.Of) != 1 || index.Of[0] != described.Name {
+			continue
+		}
+		term, err := c.term(cipher, t, index, own)
+		if err != nil {
+			return nil, err
+		}
+		c.add(missing{term}, backfill.Cell{Column: index.Name, Stale: backfill.Missing, Of: term.from})
+	}
+	return c, nil
+}
+
+// Decrypt returns the codec that opens a column for good.
+func Decrypt(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Column) (*Codec, error) {
+	c, of, err := migrated(cipher, t, described)
+	if err != nil {
+		return nil, err
+	}
+	c.add(opening{of}, backfill.Cell{Column: described.Name, Binary: described.Binary, Stale: backfill.Sealed})
+	return c, nil
+}
+
+// migrated returns a codec for a column that may hold plaintext. A row is left as it
+// is if not all of it can be replaced: ciphertext without its term would not be found.
+func migrated(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Column) (*Codec, column, error) {
+	c := &Codec{Table: backfill.Table{Name: t.Name, Key: t.PrimaryKey, Together: true}}
+	of, err := c.column(cipher, described)
+	return c, of, err
+}
+
+var (
+	errReadsSealed = errors.New("it reads like ciphertext and is taken for it; if it is plaintext all the same, say so by TakeForPlaintext")
+	errStillPlain  = errors.New("it is plaintext")
+	errOpensSealed = errors.New("its plaintext reads like ciphertext, and would be taken for it; change or delete the value")
+)
+
+// sealing is a cell whose plaintext is sealed.
+type sealing struct{ column }
+
+func (s sealing) reseal(row backfill.Row, old any) (any, error) {
+	if isSealed(old) {
+		return nil, errReadsSealed
+	}
+	return s.sealPlain(row, old)
+}
+
+func (c column) sealPlain(row backfill.Row, plain any) (any, error) {
+	value, err := parsePlain(c.described.Type, plain)
+	if err != nil {
+		return nil, err
+	}
+	return c.seal(row, value)
+}
+
+func (s sealing) check(row backfill.Row, stored any) error {
+	if !isSealed(stored) {
+		return errStillPlain
+	}
+	return s.checkOpens(row, stored)
+}
+
+// checkOpens opens a value as the Go type that programs open it to.
+func (c column) checkOpens(row backfill.Row, stored any) error {
+	_, err := c.plain(row, stored)
+	return err
+}
+
+// opening is a cell whose ciphertext is opened for good.
+type opening struct{ column }
+
+func (o opening) reseal(row backfill.Row, old any) (any, error) {
+	plain, err := o.plain(row, old)
+	switch {
+	case err != nil:
+		return nil, err
+	case isSealed(plain):
+		return nil, errOpensSealed
+	}
+	return plain, nil
+}
+
+func (opening) check(_ backfill.Row, stored any) error {
+	if isSealed(stored) {
+		return errors.New("it is ciphertext")
+	}
+	return nil
+}
+
+// parsePlain returns a stored plaintext as what programs seal. Errors do not quote it.
+func parsePlain(of manifest.ValueType, stored any) (any, error) {
+	s := text(stored)
+	switch stored.(type) {
+	case string, []byte:
+	default: // such as a number, in SQLite
+		s = fmt.Sprint(stored)
+	}
+	var value any
+	var err error
+	switch of {
+	case manifest.StringValue:
+		return s, nil
+	case manifest.BytesValue:
+		return []byte(s), nil
+	case manifest.IntValue:
+		value, err = strconv.ParseInt(s, 10, 64)
+	case manifest.UintValue:
+		value, err = strconv.ParseUint(s, 10, 64)
+	case manifest.FloatValue:
+		value, err = strconv.ParseFloat(s, 64)
+	case manifest.BoolValue:
+		value, err = strconv.ParseBool(s)
+	case manifest.JSONValue:
+		value, err = ciphertext.JSONValue(bytes.TrimSpace([]byte(s)))
+	default:
+		return nil, fmt.Errorf("plaintext of the type %s has no one form", of)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it is no plaintext of the type %s", of)
+	}
+	return value, nil
+}
+
+// plain returns the plaintext of a stored value, as GORM stores it in a field that is
+// not encrypted.
+func (c column) plain(row backfill.Row, stored any) (any, error) {
+	var s string
+	var err error
+	switch c.described.Type {
+	case manifest.StringValue:
+		err = c.open(&s, row, stored)
+	case manifest.BytesValue:
+		var b []byte
+		err = c.open(&b, row, stored)
+		s = string(b)
+	case manifest.IntValue:
+		var n int64
+		err = c.open(&n, row, stored)
+		s = strconv.FormatInt(n, 10)
+	case manifest.UintValue:
+		var n uint64
+		err = c.open(&n, row, stored)
+		s = strconv.FormatUint(n, 10)
+	case manifest.FloatValue:
+		var f float64
+		err = c.open(&f, row, stored)
+		s = strconv.FormatFloat(f, 'g', -1, 64)
+	case manifest.BoolValue:
+		var b bool
+		err = c.open(&b, row, stored)
+		s = strconv.FormatBool(b)
+	case manifest.JSONValue:
+		var raw rawJSON
+		err = c.open(&raw, row, stored)
+		s = string(raw)
+	default:
+		return nil, fmt.Errorf("plaintext of the type %s has no one form", c.described.Type)
+	}
+	if err != nil || !c.described.Binary {
+		return s, err
+	}
+	return []byte(s), nil
+}
+
+// rawJSON takes what is sealed as JSON as it is, and nothing else.
+type rawJSON []byte
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *rawJSON) UnmarshalJSON(text []byte) error {
+	*r = bytes.Clone(text)
+	return nil
+}
