@@ -3,6 +3,7 @@ module github.com/gormcrypt/gormcrypt
 go 1.26.0
 
 require (
+	github.com/go-gormigrate/gormigrate/v2 v2.1.7
 	github.com/tink-crypto/tink-go/v2 v2.9.0
 	golang.org/x/crypto v0.58.0
 	golang.org/x/text v0.43.0

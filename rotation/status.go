@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/owntables"
 )
 
 // State is what a job is doing.
@@ -60,13 +61,16 @@ func (s Status) Limits() Limits {
 	return limits
 }
 
-// ledgerOf returns the ledger in a database.
+// ledgerOf returns the ledger in a database, and makes it if it is not there.
 func ledgerOf(ctx context.Context, db *gorm.DB) (*backfill.Ledger, error) {
+	if err := owntables.Upgrade(ctx, db); err != nil {
+		return nil, err
+	}
 	pool, err := poolOf(db)
 	if err != nil {
 		return nil, err
 	}
-	return backfill.OpenLedger(ctx, pool, db.Dialector.Name())
+	return backfill.OpenLedger(pool, db.Dialector.Name())
 }
 
 // Find returns a job. It returns ErrNoJob if there is none of that name.

@@ -14,6 +14,7 @@ import (
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 	"github.com/gormcrypt/gormcrypt/keyring"
+	"github.com/gormcrypt/gormcrypt/migrations"
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
 
@@ -252,11 +253,14 @@ func TestDiskIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool.SetMaxOpenConns(1) // the limit is one of the connection
+	if err := migrations.Upgrade(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
 	var pages int
 	if err := pool.QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pool.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages+7)); err != nil { // for the tables of the ledger
+	if _, err := pool.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages+1)); err != nil { // for the table of the trigger
 		t.Fatal(err)
 	}
 	// A ciphertext that is a little longer takes pages that are not there.

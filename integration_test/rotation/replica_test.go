@@ -2,12 +2,10 @@ package rotation_test
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -25,23 +23,8 @@ import (
 // name of the role.
 func nobody(t *testing.T, where testdb.Database) (db *gorm.DB, role string) {
 	t.Helper()
-	dsn, err := url.Parse(where.DSN)
-	if err != nil || dsn.Scheme == "" {
-		t.Skip("the DSN is no URL")
-	}
-	role = "r_" + strings.ToLower(rand.Text())[:16]
-	admin := where.Plain(t)
-	execute(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'test'")
-	dsn.User = url.UserPassword(role, "test")
-	where.DSN = dsn.String()
-	db = where.Open(t, nil)
-	t.Cleanup(func() {
-		if pool, err := db.DB(); err == nil {
-			pool.Close()
-		}
-		execute(t, admin, "DROP ROLE "+role)
-	})
-	return db, role
+	as, role := where.AsNewRole(t)
+	return as.Open(t, nil), role
 }
 
 func execute(t *testing.T, pool *sql.DB, statement string) {

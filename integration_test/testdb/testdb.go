@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,6 +103,25 @@ func Postgres(t testing.TB) Database {
 	execute(t, server, "CREATE SCHEMA "+schema)
 	t.Cleanup(func() { execute(t, server, "DROP SCHEMA "+schema+" CASCADE") })
 	return Database{Name: "postgres", DSN: withSearchPath(server, schema)}
+}
+
+// AsNewRole returns a PostgreSQL database as a new role sees it that has no rights,
+// and the name of the role. Its rights are gone with the test. It skips the test if
+// the DSN is not a URL.
+func (d Database) AsNewRole(t testing.TB) (as Database, role string) {
+	t.Helper()
+	dsn, err := url.Parse(d.DSN)
+	if err != nil || dsn.Scheme == "" {
+		t.Skip("the DSN is no URL")
+	}
+	role = "r_" + strings.ToLower(rand.Text())[:16]
+	execute(t, d.DSN, "CREATE ROLE "+role+" LOGIN PASSWORD 'test'")
+	t.Cleanup(func() {
+		execute(t, d.DSN, "DROP OWNED BY "+role)
+		execute(t, d.DSN, "DROP ROLE "+role)
+	})
+	dsn.User = url.UserPassword(role, "test")
+	return Database{Name: d.Name, DSN: dsn.String()}, role
 }
 
 func execute(t testing.TB, dsn, statement string) {

@@ -14,56 +14,9 @@ import (
 	"time"
 )
 
-// The ledger: what is known of jobs, in tables beside those that they are about.
-
-// ledgerTables are the statements that make the ledger, in both dialects. Times
-// are milliseconds since 1970 by the clock of the database.
-var ledgerTables = []string{
-	`CREATE TABLE IF NOT EXISTS gormcrypt_jobs (
-	id text PRIMARY KEY,
-	plan_hash text NOT NULL,
-	plan text NOT NULL,
-	state text NOT NULL,
-	phase text NOT NULL,
-	pass bigint NOT NULL,
-	limits text NOT NULL,
-	total bigint NOT NULL,
-	reason text NOT NULL,
-	settling_until bigint NOT NULL,
-	created_at bigint NOT NULL,
-	updated_at bigint NOT NULL)`,
-	`CREATE TABLE IF NOT EXISTS gormcrypt_shards (
-	job text NOT NULL REFERENCES gormcrypt_jobs (id),
-	number bigint NOT NULL,
-	table_number bigint NOT NULL,
-	from_key text,
-	upto_key text,
-	after_key text,
-	done bigint NOT NULL,
-	owner text NOT NULL,
-	lease_until bigint NOT NULL,
-	fence bigint NOT NULL,
-	pass_read bigint NOT NULL,
-	rows_read bigint NOT NULL DEFAULT 0,
-	bytes_read bigint NOT NULL DEFAULT 0,
-	swapped bigint NOT NULL DEFAULT 0,
-	superseded bigint NOT NULL DEFAULT 0,
-	deleted bigint NOT NULL DEFAULT 0,
-	deferred bigint NOT NULL DEFAULT 0,
-	poisoned bigint NOT NULL DEFAULT 0,
-	PRIMARY KEY (job, number))`,
-	`CREATE TABLE IF NOT EXISTS gormcrypt_quarantine (
-	job text NOT NULL REFERENCES gormcrypt_jobs (id),
-	table_name text NOT NULL,
-	row_key text NOT NULL,
-	column_name text NOT NULL,
-	key_version text NOT NULL,
-	reason text NOT NULL,
-	refused bigint NOT NULL,
-	fingerprint text NOT NULL,
-	noted_at bigint NOT NULL,
-	PRIMARY KEY (job, table_name, row_key, column_name))`,
-}
+// The ledger: what is known of jobs, in tables beside those that they are about,
+// which internal/owntables makes. Times are milliseconds since 1970 by the clock of
+// the database.
 
 // The states of a job. It is over in the last three.
 const (
@@ -113,47 +66,13 @@ type Ledger struct {
 	dialect
 }
 
-// OpenLedger creates the tables of the ledger if they are not there.
-func OpenLedger(ctx context.Context, pool *sql.DB, dialectName string) (*Ledger, error) {
+// OpenLedger returns the ledger of a database that has its tables.
+func OpenLedger(pool *sql.DB, dialectName string) (*Ledger, error) {
 	d, err := dialectOf(dialectName)
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{pool, d}
-	if l.isThere(ctx) {
-		return l, nil
-	}
-	// Two processes may create a table at once; then one of them fails.
-	for try := 0; ; try++ {
-		if err = l.create(ctx); err == nil || try == 3 || ctx.Err() != nil {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("gormcrypt: creating the ledger, for which a role with the right to create tables has to call rotation.Jobs once: %w", err)
-	}
-	return l, nil
-}
-
-// isThere reports whether the ledger has its tables. A role may read and write them
-// that may not create any.
-func (l *Ledger) isThere(ctx context.Context) bool {
-	for _, table := range []string{"gormcrypt_jobs", "gormcrypt_shards", "gormcrypt_quarantine"} {
-		if scan(ctx, l.pool, "SELECT 1 FROM "+table+" LIMIT 0", nil, 1, func([]any) error { return nil }) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-func (l *Ledger) create(ctx context.Context) error {
-	for _, statement := range ledgerTables {
-		if _, err := l.pool.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
+	return &Ledger{pool, d}, nil
 }
 
 // exec runs a statement with question marks, and returns how many rows it changed.

@@ -1,0 +1,3 @@
+DROP TABLE gormcrypt_quarantine;
+DROP TABLE gormcrypt_shards;
+DROP TABLE gormcrypt_jobs;
