@@ -30,10 +30,11 @@ endif
 	cd integration_test && go test $(RACE) ./...
 
 .PHONY: soak
-soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on each database, and rotations
+soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on each database, rotations, and killed processes
 	cd integration_test && go test ./chains -rapid.checks=$(CHAINS) -timeout 3h
 	go test ./internal/backfill -run TestSimulation -schedules=1000000 -timeout 1h
 	cd integration_test && go test ./rotation -run 'TestKilled|TestNoWriteIsLost' -rotation.kills=100 -rotation.seeds=200 -timeout 2h
+	cd integration_test && go test ./sqlitetable -run TestKilled -sqlitetable.kills=1000
 
 .PHONY: paths
 paths: ## docs/gorm-paths.md anew, from what the conformance suite finds
@@ -56,7 +57,7 @@ cover: ## statement coverage by all tests together; fails below 90 %
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME inputs (30000x)
-	@for package in . ./ciphertext ./keyring ./manifest ./internal/backfill ./internal/sqltext; do \
+	@for package in . ./ciphertext ./keyring ./manifest ./internal/backfill ./internal/sqlitetable ./internal/sqltext; do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
 			go test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \

@@ -45,9 +45,16 @@ const NestedComment = "/*"
 // the end. Where the dialects differ, a text is read in the way that hides
 // less: a backslash escapes only in strings that start with E, and nested
 // comments end where the first one does, with a token that says so.
-func Tokens(sql string) iter.Seq[Token] {
+func Tokens(sql string) iter.Seq[Token] { return tokens(sql, false) }
+
+// SQLiteTokens returns the tokens of a text as SQLite itself reads them, and no
+// other database: a bracket starts a name wherever it is, a backslash and a
+// dollar sign quote nothing, comments do not nest.
+func SQLiteTokens(sql string) iter.Seq[Token] { return tokens(sql, true) }
+
+func tokens(sql string, sqlite bool) iter.Seq[Token] {
 	return func(yield func(Token) bool) {
-		l := lexer{rest: sql, last: ' '}
+		l := lexer{rest: sql, last: ' ', sqlite: sqlite}
 		for {
 			token, ok := l.next()
 			token.End = len(sql) - len(l.rest)
@@ -67,6 +74,8 @@ type lexer struct {
 	last byte
 	// length is that of the last token in the text, in bytes.
 	length int
+	// sqlite says that the text is for SQLite and nobody else.
+	sqlite bool
 }
 
 // cut takes the first n bytes off the text.
@@ -89,6 +98,9 @@ func (l *lexer) cutThrough(from int, end string) string {
 
 const space = " \t\r\n\f\v"
 
+// byteOrderMark is white space to SQLite between tokens, and a letter in a word.
+const byteOrderMark = "\uFEFF"
+
 func (l *lexer) next() (Token, bool) {
 	for {
 		l.cut(len(l.rest) - len(strings.TrimLeft(l.rest, space)))
@@ -97,17 +109,22 @@ func (l *lexer) next() (Token, bool) {
 		case l.rest == "":
 			return Token{}, false
 		case strings.HasPrefix(l.rest, "--"):
-			// PostgreSQL ends it at a carriage return too.
-			if end := strings.IndexAny(l.rest, "\r\n"); end >= 0 {
+			ends := "\r\n" // PostgreSQL ends it at a carriage return too
+			if l.sqlite {
+				ends = "\n"
+			}
+			if end := strings.IndexAny(l.rest, ends); end >= 0 {
 				l.cut(end)
 			} else {
 				l.cut(len(l.rest))
 			}
 		case strings.HasPrefix(l.rest, "/*"):
-			if comment := l.cutThrough(2, "*/"); strings.Contains(comment[2:], "/*") {
+			if comment := l.cutThrough(2, "*/"); !l.sqlite && strings.Contains(comment[2:], "/*") {
 				l.length = before - len(l.rest)
 				return symbol(NestedComment), true
 			}
+		case l.sqlite && strings.HasPrefix(l.rest, byteOrderMark):
+			l.cut(len(byteOrderMark))
 		default:
 			kind, text := l.token()
 			l.length = before - len(l.rest)
@@ -121,7 +138,7 @@ func (l *lexer) token() (Kind, string) {
 	switch {
 	case c == '\'':
 		return String, l.cut(l.quoted(0, '\'', false))
-	case (c == 'E' || c == 'e') && strings.HasPrefix(l.rest[1:], "'"):
+	case !l.sqlite && (c == 'E' || c == 'e') && strings.HasPrefix(l.rest[1:], "'"):
 		text := l.cut(l.quoted(1, '\'', true))
 		for { // behind a line break it goes on
 			gap := len(l.rest) - len(strings.TrimLeft(l.rest, space))
@@ -132,6 +149,11 @@ func (l *lexer) token() (Kind, string) {
 		}
 	case c == '"' || c == '`':
 		return QuotedName, unquote(l.cut(l.quoted(0, c, false)), c)
+	case c == '[' && l.sqlite:
+		if end := strings.IndexByte(l.rest, ']'); end > 0 {
+			text := l.cut(end + 1)
+			return QuotedName, text[1:end]
+		}
 	case c == '[':
 		// A name in SQLite, a subscript in PostgreSQL, which may hold anything and
 		// stands right behind what it is one of.
@@ -142,11 +164,11 @@ func (l *lexer) token() (Kind, string) {
 			text := l.cut(end + 1)
 			return QuotedName, text[1:end]
 		}
-	case c == '$':
+	case c == '$' && !l.sqlite:
 		return l.dollar()
 	case strings.HasPrefix(l.rest, "::"):
 		return Symbol, l.cut(2)
-	case c == '?' || (c == '@' || c == ':') && len(l.rest) > 1 && isWordStart(l.rest[1]):
+	case c == '?' || (c == '@' || c == ':' || c == '$') && len(l.rest) > 1 && isWordStart(l.rest[1]):
 		return Placeholder, l.cut(1 + wordLen(l.rest[1:]))
 	case c >= '0' && c <= '9':
 		return Number, l.cut(wordLen(l.rest))

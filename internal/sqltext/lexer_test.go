@@ -2,6 +2,7 @@ package sqltext_test
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 
@@ -13,9 +14,9 @@ var kinds = map[sqltext.Kind]string{
 	sqltext.Number: "number", sqltext.Placeholder: "arg", sqltext.Symbol: "sym",
 }
 
-func lex(sql string) string {
+func lex(tokens iter.Seq[sqltext.Token]) string {
 	var parts []string
-	for token := range sqltext.Tokens(sql) {
+	for token := range tokens {
 		parts = append(parts, fmt.Sprintf("%s:%s", kinds[token.Kind], token.Text))
 	}
 	return strings.Join(parts, " ")
@@ -53,7 +54,30 @@ func TestTokens(t *testing.T) {
 		"a=b":                         "word:a sym:= word:b",
 		"\"a\"\"":                     `name:a"`,
 	} {
-		if got := lex(sql); got != want {
+		if got := lex(sqltext.Tokens(sql)); got != want {
+			t.Errorf("%q is read as\n     %s\nwant %s", sql, got, want)
+		}
+	}
+}
+
+// What SQLite reads in its own way.
+func TestSQLiteTokens(t *testing.T) {
+	t.Parallel()
+	for sql, want := range map[string]string{
+		"a[b.c(d] x":              "word:a name:b.c(d word:x",
+		"[a]]":                    "name:a sym:]",
+		"[unclosed":               "sym:[ word:unclosed",
+		"[]":                      "name:",
+		`e'a\' b`:                 `word:e string:'a\' word:b`,
+		"$a$ b $a$":               "arg:$a sym:$ word:b arg:$a sym:$",
+		"a$b":                     "word:a$b",
+		"a /* /* b */ c":          "word:a word:c",
+		"a -- b\rc\nd":            "word:a word:d",
+		"\uFEFFa \uFEFF(b\uFEFF)": "word:a sym:( word:b\uFEFF sym:)",
+		`"a""b" 'it''s'`:          `name:a"b string:'it''s'`,
+		"x'00'":                   "word:x string:'00'",
+	} {
+		if got := lex(sqltext.SQLiteTokens(sql)); got != want {
 			t.Errorf("%q is read as\n     %s\nwant %s", sql, got, want)
 		}
 	}
@@ -66,23 +90,29 @@ func FuzzTokens(f *testing.F) {
 		f.Add(sql)
 	}
 	f.Fuzz(func(t *testing.T, sql string) {
-		total, end := 0, 0
-		for token := range sqltext.Tokens(sql) {
-			if token.Kind == 0 || token.Text == "" && token.Kind != sqltext.QuotedName {
-				t.Fatalf("%q has the token %+v", sql, token)
-			}
-			if token.Start < end || token.End <= token.Start || token.End > len(sql) ||
-				token.Kind != sqltext.QuotedName && token.Text != sqltext.NestedComment && sql[token.Start:token.End] != token.Text {
-				t.Fatalf("%q has the token %+v", sql, token)
-			}
-			end = token.End
-			total += len(token.Text)
-		}
-		if total > len(sql) {
-			t.Fatalf("%q has %d bytes of tokens", sql, total)
-		}
-		if !strings.ContainsAny(sql, "-/'\"`[$ \t\r\n\f\v") && total != len(sql) {
-			t.Fatalf("%q has only %d bytes of tokens", sql, total)
-		}
+		checkTokens(t, sql, sqltext.Tokens(sql))
+		checkTokens(t, strings.ReplaceAll(sql, "\uFEFF", ""), sqltext.SQLiteTokens(strings.ReplaceAll(sql, "\uFEFF", "")))
 	})
+}
+
+func checkTokens(t *testing.T, sql string, tokens iter.Seq[sqltext.Token]) {
+	t.Helper()
+	total, end := 0, 0
+	for token := range tokens {
+		if token.Kind == 0 || token.Text == "" && token.Kind != sqltext.QuotedName {
+			t.Fatalf("%q has the token %+v", sql, token)
+		}
+		if token.Start < end || token.End <= token.Start || token.End > len(sql) ||
+			token.Kind != sqltext.QuotedName && token.Text != sqltext.NestedComment && sql[token.Start:token.End] != token.Text {
+			t.Fatalf("%q has the token %+v", sql, token)
+		}
+		end = token.End
+		total += len(token.Text)
+	}
+	if total > len(sql) {
+		t.Fatalf("%q has %d bytes of tokens", sql, total)
+	}
+	if !strings.ContainsAny(sql, "-/'\"`[$ \t\r\n\f\v") && total != len(sql) {
+		t.Fatalf("%q has only %d bytes of tokens", sql, total)
+	}
 }
