@@ -2,8 +2,6 @@ package rotation
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -52,20 +50,10 @@ func (l Limits) or(defaults Limits) Limits {
 // gentle returns the defaults of a database. All workers of a process share the
 // duty.
 func gentle(ctx context.Context, db *gorm.DB, workers int) (Limits, error) {
-	target, duty := 5*time.Millisecond, 0.1
-	if db.Dialector.Name() == "sqlite" {
-		pool, err := poolOf(db)
-		if err != nil {
-			return Limits{}, err
-		}
-		var journal string
-		if err := pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
-			return Limits{}, fmt.Errorf("gormcrypt: %w", err)
-		}
-		target, duty = 2*time.Millisecond, 0.02
-		if !strings.EqualFold(journal, "wal") {
-			target = 15 * time.Millisecond
-		}
+	pool, err := poolOf(db)
+	if err != nil {
+		return Limits{}, err
 	}
-	return Limits{Target: target, Duty: duty / float64(workers)}, nil
+	limits, err := backfill.Gentle(ctx, pool, db.Dialector.Name(), workers)
+	return Limits(limits), err
 }

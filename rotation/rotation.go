@@ -138,17 +138,10 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := config.Limits.check(); err != nil {
+	if err := config.checkNumbers(); err != nil {
 		return nil, err
 	}
-	switch {
-	case config.Workers < 0, config.ShardRows < 0, config.Lease < 0, config.MaxWait < 0, config.MaxPoisoned < 0:
-		return nil, errors.New("gormcrypt: a number in the configuration of the rotation is negative")
-	case config.Lease > 0 && config.Lease < time.Second:
-		return nil, errors.New("gormcrypt: a lease of less than a second is lost while a batch is written; give it one at least")
-	}
-	config = withDefaults(config)
-	r := &Rotation{config: config, db: db}
+	r := &Rotation{config: withDefaults(config), db: db}
 	if r.target, err = cipher.Keys().Primary(config.Set); err != nil {
 		return nil, fmt.Errorf("gormcrypt: %w", err)
 	}
@@ -182,13 +175,41 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 		return nil, fmt.Errorf("gormcrypt: there is nothing to rotate: no table has values under %s keys", config.Set)
 	}
 	r.plan.Title, r.plan.Target = "seal under key version "+r.target.String(), r.target.String()
-	text, err := json.Marshal(r.plan)
-	if err != nil {
-		return nil, err
-	}
+	r.plan.Writers = "a program with an older keyring"
+	r.hash, err = hashOf(r.plan)
+	return r, err
+}
+
+func hashOf(plan backfill.Plan) (string, error) {
+	text, err := json.Marshal(plan)
 	sum := sha256.Sum256(text)
-	r.hash = hex.EncodeToString(sum[:16])
-	return r, nil
+	return hex.EncodeToString(sum[:16]), err
+}
+
+// checkNumbers returns what is wrong with the numbers of a configuration.
+func (c Config) checkNumbers() error {
+	switch {
+	case c.Workers < 0, c.ShardRows < 0, c.Lease < 0, c.MaxWait < 0, c.MaxPoisoned < 0:
+		return errors.New("gormcrypt: a number in the configuration of the job is negative")
+	case c.Lease > 0 && c.Lease < time.Second:
+		return errors.New("gormcrypt: a lease of less than a second is lost while a batch is written; give it one at least")
+	}
+	return c.Limits.check()
+}
+
+// Execute runs another job than a rotation, for package migrations: programs have no
+// use for it. Of the configuration, it takes what is about how the job runs. It
+// returns what Run does.
+func Execute(ctx context.Context, db *gorm.DB, config Config, plan backfill.Plan, codecs []*rowcodec.Codec) (Report, error) {
+	if err := config.checkNumbers(); err != nil {
+		return Report{}, err
+	}
+	hash, err := hashOf(plan)
+	if err != nil {
+		return Report{}, err
+	}
+	r := &Rotation{config: withDefaults(config), db: db, codecs: codecs, plan: plan, hash: hash}
+	return r.Run(ctx)
 }
 
 func withDefaults(c Config) Config {
@@ -265,7 +286,7 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	run := newRun(r, ledger, ledger.Open(id, tables, r.config.Lease), id, defaults)
+	run := newRun(r, ledger, ledger.Open(id, tables, r.plan.Writers, r.config.Lease), id, defaults)
 	err = run.work(ctx)
 	job, jobErr := run.lastLook(ctx, err)
 	report := Report{Job: id, Resumed: resumed, Target: r.target, Status: status(job)}
@@ -291,6 +312,9 @@ func (r *Rotation) tables(ctx context.Context) (*backfill.Tables, error) {
 // checkNewer refuses to seal anew under a version what a job has sealed under a later
 // one: the process has an older keyring.
 func (r *Rotation) checkNewer(ctx context.Context, ledger *backfill.Ledger) error {
+	if r.target.IsZero() {
+		return nil
+	}
 	jobs, err := ledger.Jobs(ctx)
 	if err != nil {
 		return err

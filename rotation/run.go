@@ -189,7 +189,7 @@ func (r *run) adopt(text string) {
 
 func (r *run) tell(p Progress) {
 	r.config.Progress(p)
-	r.log.Info("gormcrypt: rotation", p.attributes()...)
+	r.log.Info("gormcrypt: "+r.plan.Title, p.attributes()...)
 }
 
 // finish says how the run ended.
@@ -199,10 +199,10 @@ func (r *run) finish(status Status, err error) {
 	r.config.Progress(p)
 	switch {
 	case err == nil:
-		r.log.Info("gormcrypt: rotation finished", p.attributes()...)
+		r.log.Info("gormcrypt: finished: "+r.plan.Title, p.attributes()...)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		r.log.Info("gormcrypt: rotation stopped", p.attributes()...)
+		r.log.Info("gormcrypt: stopped: "+r.plan.Title, p.attributes()...)
 	default:
-		r.log.Error("gormcrypt: rotation ended", append(p.attributes(), "error", err)...)
+		r.log.Error("gormcrypt: ended: "+r.plan.Title, append(p.attributes(), "error", err)...)
 	}
 }

@@ -19,11 +19,21 @@ const (
 	dataVersion  = "[1-9][0-9]{0,9}"
 	textForm     = "^gc1:(" + dataVersion + ":[Ag]([Q-Za-f][A-Za-z0-9_-]{54}|[g-v][A-Za-z0-9_-]{38})|i" + dataVersion + ":[Ag][w-z0-9_-][A-Za-z0-9_-]{22})[A-Za-z0-9_-]*$"
 	binaryForm   = "^6763313a(3[1-9](3[0-9]){0,9}3a(01|02|81|82)|693[1-9](3[0-9]){0,9}3a(03|83))" // in hexadecimal digits
-	binaryPrefix = 17                                                                           // bytes up to the algorithm, of the longest version
-	binaryLength = len("gc1:1:") + 1 + 16 + 1                                                   // of the shortest value
+	binaryPrefix = 17                                                                             // bytes up to the algorithm, of the longest version
+	binaryLength = len("gc1:1:") + 1 + 16 + 1                                                     // of the shortest value
 	valuePrefix  = "^gc1:i?" + dataVersion + ":"
 	termPrefix   = "^i" + dataVersion + ":"
 )
+
+// Admits returns a condition for a column whose value is NULL or starts as ciphertext
+// does, or as the term of an index, for a constraint.
+func Admits(dialectName, column string, binary, index bool) (string, error) {
+	d, err := dialectOf(dialectName)
+	if err != nil {
+		return "", err
+	}
+	return d.admits(quote(column), binary, index), nil
+}
 
 func (postgres) sealed(column string, binary bool) string {
 	if !binary {

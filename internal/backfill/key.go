@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -89,4 +90,28 @@ func (k Key) String() string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// KeyOf returns the key of Go values, as the database with a GORM dialector's name
+// gives it.
+func KeyOf(dialectName string, values []any) Key {
+	key := make(Key, len(values))
+	for i, value := range values {
+		switch v := reflect.ValueOf(value); {
+		case dialectName == "postgres":
+			key[i] = fmt.Sprint(value)
+			if b, ok := value.([]byte); ok {
+				key[i] = fmt.Sprintf("\\x%x", b)
+			}
+		case v.CanInt():
+			key[i] = v.Int()
+		case v.CanUint():
+			key[i] = int64(v.Uint())
+		case v.Kind() == reflect.String:
+			key[i] = v.String()
+		default:
+			key[i] = value
+		}
+	}
+	return key
 }

@@ -31,7 +31,10 @@ const (
 type Plan struct {
 	// Title is what the job does, and Target the key version that it leads to.
 	Title, Target string
-	Tables        []Table
+	// Writers are those who would write stale values again, such as "a program with
+	// an older keyring".
+	Writers string
+	Tables  []Table
 }
 
 // Job is a job in the ledger.

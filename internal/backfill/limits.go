@@ -1,8 +1,11 @@
 package backfill
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -43,4 +46,21 @@ func (l Limits) withDefaults() Limits {
 		l.Duty = 0.5
 	}
 	return l
+}
+
+// Gentle returns limits with which the applications of a database hardly notice a job
+// of so many workers, who share the duty.
+func Gentle(ctx context.Context, pool *sql.DB, dialectName string, workers int) (Limits, error) {
+	target, duty := 5*time.Millisecond, 0.1
+	if dialectName == "sqlite" {
+		var journal string
+		if err := pool.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
+			return Limits{}, fmt.Errorf("gormcrypt: %w", err)
+		}
+		target, duty = 2*time.Millisecond, 0.02
+		if !strings.EqualFold(journal, "wal") {
+			target = 15 * time.Millisecond
+		}
+	}
+	return Limits{Target: target, Duty: duty / float64(workers)}, nil
 }

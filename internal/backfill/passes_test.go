@@ -27,7 +27,7 @@ func TestPasses(t *testing.T) {
 		{"for too long", Pass{Rewriting, 20}, 5, 0, Pass{Rewriting, 21}, Paused, time.Minute},
 		{"and after it was resumed", Pass{Rewriting, 99}, 5, 0, Pass{Rewriting, 100}, Paused, time.Minute},
 	} {
-		next, state, reason := settle(c.from, c.stale, c.quarantined)
+		next, state, reason := settle(c.from, c.stale, c.quarantined, "")
 		if next != c.next || state != c.state || pause(next) != c.pause || (reason == "") != (state == Running || state == Finished) {
 			t.Errorf("%s: %v, %s, %q, after %v; want %v, %s, %v", c.name, next, state, reason, pause(next), c.next, c.state, c.pause)
 		}

@@ -465,7 +465,7 @@ func (m *memoryDatabase) Settle(_ context.Context, from Pass) (Pass, error) {
 				stale++
 			}
 		}
-		m.pass, m.state, _ = settle(from, stale, int64(len(m.quarantine)))
+		m.pass, m.state, _ = settle(from, stale, int64(len(m.quarantine)), "")
 		if m.pass.Phase == Rewriting {
 			m.events["another pass"] = true
 		}

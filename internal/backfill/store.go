@@ -15,9 +15,10 @@ import (
 // concurrent use.
 type Database struct {
 	*Ledger
-	tables *Tables
-	job    string
-	lease  time.Duration
+	tables  *Tables
+	job     string
+	writers string // as Plan has it
+	lease   time.Duration
 	// turn is held to write a batch, if the database has one writer at a time.
 	turn sync.Mutex
 }
@@ -28,7 +29,9 @@ type Database struct {
 const maxPasses = 20
 
 // staleAgain is why rows are stale after so many passes.
-const staleAgain = "something writes them again or holds them, such as a program with an older keyring, a trigger that undoes updates, or a transaction that is left open"
+func (d *Database) staleAgain() string {
+	return "something writes them again or holds them, such as " + d.writers + ", a trigger that undoes updates, or a transaction that is left open"
+}
 
 // pause returns how long to wait before a pass. The first ones find what programs
 // with older keyrings have written during a deployment; the others wait for its end.
@@ -41,12 +44,12 @@ func pause(next Pass) time.Duration {
 
 // ErrStale is the error of a job that is paused, because stale values are still
 // written after so many passes.
-var ErrStale = errors.New("values are still written under an older version")
+var ErrStale = errors.New("stale values are still written")
 
-// Open returns the store of a job. A shard is taken over when its owner has not
+// Open returns the store of a job, with the Writers of its plan. A shard is taken over when its owner has not
 // been heard of for the time of a lease.
-func (l *Ledger) Open(job string, tables *Tables, lease time.Duration) *Database {
-	return &Database{Ledger: l, tables: tables, job: job, lease: lease}
+func (l *Ledger) Open(job string, tables *Tables, writers string, lease time.Duration) *Database {
+	return &Database{Ledger: l, tables: tables, job: job, writers: writers, lease: lease}
 }
 
 // Transient reports whether an error may be gone when the same is tried again,
@@ -266,10 +269,10 @@ func (d *Database) Settle(ctx context.Context, from Pass) (Pass, error) {
 		_, again := d.exec(ctx, d.pool, "UPDATE gormcrypt_jobs SET settling_until = 0 WHERE id = ? AND phase = ? AND pass = ?", d.job, string(from.Phase), from.Number)
 		return pass, errors.Join(err, again)
 	}
-	next, state, reason := settle(from, stale-poisoned, quarantined)
+	next, state, reason := settle(from, stale-poisoned, quarantined, d.staleAgain())
 	delay := pause(next)
 	if state == Running && delay > 0 {
-		reason = fmt.Sprintf("%d rows are stale after pass %d, because %s; the next pass begins after %v", stale-poisoned, from.Number, staleAgain, delay)
+		reason = fmt.Sprintf("%d rows are stale after pass %d, because %s; the next pass begins after %v", stale-poisoned, from.Number, d.staleAgain(), delay)
 	}
 	err = inTx(ctx, d.pool, func(tx *sql.Tx) error {
 		n, err := d.exec(ctx, tx, "UPDATE gormcrypt_jobs SET phase = ?, pass = ?, state = ?, reason = ?, settling_until = 0, updated_at = "+d.now()+" WHERE id = ? AND phase = ? AND pass = ? AND state = ?",
@@ -316,10 +319,10 @@ func (d *Database) keepSettling(ctx context.Context, pass Pass) (stop func()) {
 
 // settle decides what follows a pass, of how many rows are stale that can be
 // opened, and of how many cannot.
-func settle(from Pass, stale, quarantined int64) (next Pass, state, reason string) {
+func settle(from Pass, stale, quarantined int64, again string) (next Pass, state, reason string) {
 	switch {
 	case stale > 0 && from.Number >= maxPasses:
-		return Pass{Phase: Rewriting, Number: from.Number + 1}, Paused, fmt.Sprintf("after %d passes there are %d stale rows, because %s; end that, and resume the job", from.Number, stale, staleAgain)
+		return Pass{Phase: Rewriting, Number: from.Number + 1}, Paused, fmt.Sprintf("after %d passes there are %d stale rows, because %s; end that, and resume the job", from.Number, stale, again)
 	case stale > 0:
 		return Pass{Phase: Rewriting, Number: from.Number + 1}, Running, ""
 	case from.Phase == Rewriting:

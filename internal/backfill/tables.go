@@ -269,3 +269,23 @@ WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, t.described[table].
 	}
 	return bounds, total, err
 }
+
+// Swap swaps values of a table in a transaction of its own, each row all or nothing,
+// and returns the number of rows that were. If it is for a try, it takes that back.
+func (t *Tables) Swap(ctx context.Context, table int, swaps []Swap, try bool) (int64, error) {
+	var n int64
+	err := inTx(ctx, t.pool, func(tx *sql.Tx) (err error) {
+		n, err = t.described[table].swap(ctx, tx, swaps)
+		if err == nil && try {
+			err = errTakeBack
+		}
+		return err
+	})
+	if errors.Is(err, errTakeBack) {
+		err = nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("writing to %s: %w", t.plan[table].Name, err)
+	}
+	return n, nil
+}

@@ -14,7 +14,7 @@ import (
 type column struct {
 	*ciphertext.Column
 	described manifest.Column
-	bind []boundSource
+	bind      []boundSource
 }
 
 // boundSource is a source that values are bound to.

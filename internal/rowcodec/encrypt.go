@@ -56,6 +56,26 @@ var (
 	errOpensSealed = errors.New("its plaintext reads like ciphertext, and would be taken for it; change or delete the value")
 )
 
+// TakeForPlaintext returns the swap that seals what a row holds, whatever it reads
+// like, of a codec that Encrypt has made. Cells are what the row holds now.
+func (c *Codec) TakeForPlaintext(row backfill.Row, cells []any) (backfill.Swap, error) {
+	row.Old = cells
+	swap := backfill.Swap{Row: row, New: make([]any, len(c.cells))}
+	for i, cell := range c.cells {
+		var err error
+		switch cell := cell.(type) {
+		case sealing:
+			swap.New[i], err = cell.sealPlain(row, cells[i])
+		case missing:
+			swap.New[i], err = cell.ofPlain(row)
+		}
+		if err != nil {
+			return backfill.Swap{}, errors.New("gormcrypt: " + c.poison(i, nil, err).Reason)
+		}
+	}
+	return swap, nil
+}
+
 // sealing is a cell whose plaintext is sealed.
 type sealing struct{ column }
 

@@ -85,6 +85,18 @@ func (x term) check(row backfill.Row, stored any) error {
 // missing is a cell with a term that may not be there.
 type missing struct{ term }
 
+// ofPlain returns the term of values that are plaintext, whatever they read like.
+func (m missing) ofPlain(row backfill.Row) (any, error) {
+	values := make([]any, len(m.of))
+	for i, of := range m.of {
+		var err error
+		if values[i], err = parsePlain(of.described.Type, row.Sources[m.from[i]]); err != nil {
+			return nil, err
+		}
+	}
+	return m.index.Term(values...)
+}
+
 func (m missing) check(row backfill.Row, stored any) error {
 	hasNull := slices.ContainsFunc(m.from, func(source int) bool { return row.Sources[source] == nil })
 	switch {

@@ -1,0 +1,90 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
+	"github.com/gormcrypt/gormcrypt/rotation"
+)
+
+// Backfill seals what is plaintext, with the terms of its blind indexes, or makes the
+// terms of an index: in batches, by compare and swap, while applications read and
+// write. It is a job as those of package rotation: in the same ledger, resumable,
+// shared by processes, with the same limits, progress and quarantine. It ends by
+// opening every value.
+//
+// It asks for Config.Deployed to be Writing: a program without the tag would read
+// ciphertext, and one with migrating=read would go on writing plaintext. In this
+// program, too, the field has migrating=write.
+//
+// Values that read like ciphertext and do not open, those that are no plaintext of the
+// field's type, and those that the database refuses are left as they are, in
+// quarantine; it returns rotation.ErrQuarantined then, and is to be run again when
+// they are repaired, or with [Migration.TakeForPlaintext]. It returns ErrDeployment,
+// ErrOrder, ErrProblems, and otherwise what rotation.Rotation.Run does.
+func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Report, error) {
+	r, err := m.begin(ctx, "Backfill", &config, Expanded, Backfilling, Backfilled, Verified, Reverting, Reverted)
+	if err != nil {
+		return rotation.Report{}, err
+	}
+	why := "seals plaintext, which programs without the tag would read as it is, and which those with migrating=read would write again"
+	if m.index != nil {
+		why = "makes terms, which programs that do not write them would leave behind when they write a value"
+	}
+	if err := confirm("Backfill", why, config.Deployed, Writing); err != nil {
+		return rotation.Report{}, err
+	}
+	if m.mode() != "write" {
+		return rotation.Report{}, fmt.Errorf("gormcrypt: %w: in this program, %s is %q; deploy migrating=write here too", ErrDeployment, m, "migrating="+m.mode())
+	}
+	db, err := m.database(config)
+	if err != nil {
+		return rotation.Report{}, err
+	}
+	if _, err := m.examine(ctx, db, config); err != nil {
+		return rotation.Report{}, err
+	}
+	codec, err := m.encrypting()
+	if err != nil {
+		return rotation.Report{}, err
+	}
+	if r, err = m.enter(ctx, r, Backfilling); err != nil {
+		return rotation.Report{}, err
+	}
+	title, writers := "encrypt "+m.String(), "a program without the tag, or with migrating=read"
+	if m.index != nil {
+		title, writers = "index "+m.String(), "a program that does not write the index"
+	}
+	report, err := m.execute(ctx, config, title, writers, codec)
+	if err != nil {
+		return report, err
+	}
+	_, err = m.enter(ctx, r, Backfilled)
+	return report, err
+}
+
+// enter goes to another state, and returns the record with it.
+func (m *Migration) enter(ctx context.Context, from record, to State) (record, error) {
+	if from.State == to {
+		return from, nil
+	}
+	next := from
+	next.State = to
+	err := m.store.save(ctx, from.State, next)
+	if errors.Is(err, errChanged) { // by another process that runs the same step
+		now, again := m.store.load(ctx)
+		if again == nil && now.State == to {
+			return now, nil
+		}
+	}
+	return next, err
+}
+
+// execute runs a job of one table.
+func (m *Migration) execute(ctx context.Context, config Config, title, writers string, codec *rowcodec.Codec) (rotation.Report, error) {
+	plan := backfill.Plan{Title: title, Writers: writers, Tables: []backfill.Table{codec.Table}}
+	return rotation.Execute(ctx, m.db, config.rotation(), plan, []*rowcodec.Codec{codec})
+}

@@ -1,0 +1,89 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gormcrypt/gormcrypt/internal/backfill"
+)
+
+// Enforce has the database refuse what is not ciphertext, by CHECK constraints on the
+// column and on those of its blind indexes, which admit NULL and what starts as ours
+// does: from now on nobody puts plaintext there, by whatever program. In PostgreSQL the
+// constraint is added for new rows first, under a lock of a moment, and is validated
+// while rows are read and written. In SQLite, writers wait while the rows are counted.
+//
+// It asks for Config.Deployed to be Writing or Settled. If there is plaintext again, it
+// takes its constraints away and returns ErrNotVerified: then run Backfill again. It
+// returns ErrDeployment, ErrOrder, and the errors of ctx and the database.
+func (m *Migration) Enforce(ctx context.Context, config Config) error {
+	r, err := m.begin(ctx, "Enforce", &config, Verified, Enforcing, Enforced, Finished)
+	if err != nil || r.State == Enforced || r.State == Finished {
+		return err
+	}
+	if err := confirm("Enforce", "has the database refuse plaintext, which programs with migrating=read write", config.Deployed, Writing, Settled); err != nil {
+		return err
+	}
+	db, err := m.database(config)
+	if err != nil {
+		return err
+	}
+	checks, err := m.checks()
+	if err != nil {
+		return err
+	}
+	if r, err = m.enter(ctx, r, Enforcing); err != nil {
+		return err
+	}
+	for _, check := range checks {
+		err := db.addCheck(ctx, m.table.Name, m.constraint(check.column), check.condition)
+		switch {
+		case errors.Is(err, errViolated):
+			err = errors.Join(err, m.unenforce(context.WithoutCancel(ctx), db))
+			if _, back := m.enter(context.WithoutCancel(ctx), r, Backfilling); back != nil {
+				err = errors.Join(err, back)
+			}
+			return fmt.Errorf("gormcrypt: %w: %s: %w; find out what has written it, and run Backfill again", ErrNotVerified, m, err)
+		case err != nil:
+			return m.failed("adding the constraint "+m.constraint(check.column), err)
+		}
+	}
+	_, err = m.enter(ctx, r, Enforced)
+	return err
+}
+
+// check is what a column admits.
+type check struct{ column, condition string }
+
+// checks are those of the column, and of its blind indexes.
+func (m *Migration) checks() ([]check, error) {
+	var all []check
+	add := func(column string, binary, index bool) error {
+		condition, err := backfill.Admits(m.db.Dialector.Name(), column, binary, index)
+		all = append(all, check{column, condition})
+		return err
+	}
+	var err error
+	if m.index == nil {
+		err = add(m.name, m.column.Binary, false)
+	}
+	for _, index := range m.indexes {
+		err = errors.Join(err, add(index.Name, false, true))
+	}
+	return all, err
+}
+
+// unenforce has the database take plaintext again.
+func (m *Migration) unenforce(ctx context.Context, db database) error {
+	checks, err := m.checks()
+	if err != nil {
+		return err
+	}
+	for _, check := range checks {
+		if err := db.dropCheck(ctx, m.table.Name, m.constraint(check.column)); err != nil {
+			return m.failed("removing the constraint "+m.constraint(check.column), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package migrations
+
+import (
+	"context"
+	"fmt"
+)
+
+// Finish ends a migration: it drops the indexes of the column that find nothing in
+// ciphertext, if the field is not deterministic. From now on no program reads
+// plaintext, so a value that is not ciphertext is an error.
+//
+// It asks for Config.Deployed to be Settled, and in this program, too, the field is
+// without migrating=. It returns ErrDeployment, ErrOrder, and the errors of ctx and the
+// database.
+func (m *Migration) Finish(ctx context.Context, config Config) error {
+	r, err := m.begin(ctx, "Finish", &config, Enforced, Finished)
+	if err != nil {
+		return err
+	}
+	if err := confirm("Finish", "drops what programs with migrating= find plaintext by", config.Deployed, Settled); err != nil {
+		return err
+	}
+	if m.mode() != "" {
+		return fmt.Errorf("gormcrypt: %w: in this program, %s is %q; deploy it without that here too", ErrDeployment, m, "migrating="+m.mode())
+	}
+	db, err := m.database(config)
+	if err != nil {
+		return err
+	}
+	if r.State == Enforced {
+		l, err := db.layout(ctx, m.table.Name, m.name)
+		if err != nil {
+			return m.failed("looking at the table", err)
+		}
+		r.Dropped = map[string]string{}
+		for _, x := range l.indexes {
+			if m.index == nil && !m.column.Deterministic && x.alone && !x.constraint && !isOurs(x.name) {
+				r.Dropped[x.name] = x.definition
+			}
+		}
+		if r, err = m.enter(ctx, r, Finished); err != nil {
+			return err
+		}
+	}
+	for name := range r.Dropped {
+		if err := db.dropIndex(ctx, m.table.Name, name); err != nil {
+			return m.failed("dropping the index "+name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package migrations
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gormcrypt/gormcrypt/manifest"
+)
+
+// problems returns the layout of the column, why it cannot be migrated, and what is
+// to be known. Values are not looked at.
+func (m *Migration) problems(ctx context.Context, db database, config Config) (l layout, problems, warnings []string, err error) {
+	if m.index != nil {
+		return m.indexProblems(ctx, db, config)
+	}
+	if l, err = db.layout(ctx, m.table.Name, m.name); err != nil {
+		return l, nil, nil, m.failed("looking at the table", err)
+	}
+	if !l.columns[m.name] {
+		return l, []string{"the table has no such column; a new column of a new field needs no migration"}, nil, nil
+	}
+	problems, warnings = slices.Clone(l.problems), slices.Clone(l.warnings)
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if m.column.Migrating == "" {
+		add("the field has no migrating= in this program, which so would not read plaintext; add encrypt:\"migrating=read\"")
+	}
+	if !l.wide && !l.widens {
+		add("the column has the type %s, which holds no ciphertext; migrate it beside its column", l.kind)
+	}
+	if m.column.Type == manifest.JSONValue && m.column.Deterministic {
+		add("it is deterministic and JSON, of which equal values may differ as text; make it not deterministic")
+	}
+	for _, index := range m.table.Indexes {
+		if len(index.Of) > 1 && slices.Contains(index.Of, m.name) {
+			warnings = append(warnings, fmt.Sprintf("the blind index %s is of several fields, and is not filled by this migration: give it migrating=read, and migrate it by itself when its fields are finished", index.Name))
+		}
+	}
+	problems = append(problems, m.uniqueProblems(l, config)...)
+	for _, x := range l.indexes {
+		if !m.column.Deterministic && !x.unique && x.alone {
+			warnings = append(warnings, fmt.Sprintf("the index %s finds no ciphertext: Finish drops it", x.name))
+		} else if !x.alone {
+			warnings = append(warnings, fmt.Sprintf("the index %s has the column in it, and finds no ciphertext", x.name))
+		}
+	}
+	return l, problems, warnings, nil
+}
+
+// uniqueProblems returns what is wrong with the constraints of the column.
+func (m *Migration) uniqueProblems(l layout, config Config) []string {
+	var problems []string
+	var unique []string
+	for _, x := range l.indexes {
+		if x.unique {
+			unique = append(unique, x.name)
+		}
+	}
+	kept := m.column.Unique
+	for _, index := range m.indexes {
+		kept = kept || index.Unique
+	}
+	switch {
+	case len(unique) > 0 && !kept:
+		problems = append(problems, fmt.Sprintf("the column is unique (%s), and its ciphertext would never be equal; make the field deterministic and unique, or give it a BlindIndex that is unique, or drop the constraint", strings.Join(unique, ", ")))
+	case kept && !config.Unique:
+		problems = append(problems, "values are to be unique, and while some rows are plaintext no constraint sees that theirs are equal to others; have the application look before it writes, and set Config.Unique")
+	}
+	return problems
+}
+
+// indexProblems is problems for a blind index of rows that are encrypted.
+func (m *Migration) indexProblems(ctx context.Context, db database, config Config) (l layout, problems, warnings []string, err error) {
+	if l, err = db.layout(ctx, m.table.Name, m.name); err != nil {
+		return l, nil, nil, m.failed("looking at the table", err)
+	}
+	if m.index.Migrating == "" {
+		problems = append(problems, "the index has no migrating= in this program, which so would search by terms that are not there; add encrypt:\"migrating=read\"")
+	}
+	for _, of := range m.index.Of {
+		i := slices.IndexFunc(m.table.Columns, func(c manifest.Column) bool { return c.Name == of })
+		if m.table.Columns[i].Migrating != "" {
+			problems = append(problems, fmt.Sprintf("it is of %s, which is migrating; finish that first, or, if it is of that alone, leave out migrating= here: it migrates with it", of))
+		}
+	}
+	if m.index.Unique && !config.Unique {
+		problems = append(problems, "terms are to be unique, and rows that have none yet are not looked at; have the application look before it writes, and set Config.Unique")
+	}
+	return l, problems, warnings, nil
+}
