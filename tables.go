@@ -190,7 +190,9 @@ func (t *tables) add(m *modelPolicy) error {
 // sameAs reports whether both write what the other reads.
 func (p *policy) sameAs(q *policy) bool {
 	mine, other := p.column.ColumnConfig, q.column.ColumnConfig
-	mine.Named, other.Named = false, false // values open with and without
+	if !mine.Deterministic { // whose ciphertexts would not be equal
+		mine.Named, other.Named = false, false // values open with and without
+	}
 	if mine != other || len(p.bind) != len(q.bind) || p.migrating != q.migrating {
 		return false
 	}
