@@ -263,14 +263,18 @@ func (p *policy) boundIn(ctx context.Context, row reflect.Value) ([]ciphertext.B
 
 // orderSelect has a query read the values that a column is bound to before the
 // column: GORM fills a row from left to right, and the order in the table is
-// nobody's to rely on. The clause holds a list of columns.
+// nobody's to rely on. Of a table that is migrated it names all columns: a prepared *
+// may be of other ones by the time that it is sent. The clause holds a list of columns.
 func (p *Plugin) orderSelect(stmt *gorm.Statement, selected clause.Select) clause.Expression {
 	m := p.rowModel(stmt)
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
 	joined := len(stmt.Joins) > 0 || len(from.Joins) > 0
 	all := len(selected.Columns) == 0 || len(selected.Columns) == 1 && selected.Columns[0].Name == "*" && !joined
-	if all && m != nil && len(m.bound) > 0 && !isDerived(stmt) {
+	if all && m != nil && (len(m.bound) > 0 || m.migrates()) && !isDerived(stmt) {
 		selected.Columns = m.stored(clause.CurrentTable)
+	}
+	if p.tables.migrating.Load() {
+		selected.Columns = p.withBesides(stmt, selected.Columns)
 	}
 	selected.Columns = p.order(stmt, selected.Columns)
 	return selected
@@ -280,7 +284,7 @@ func (p *Plugin) orderSelect(stmt *gorm.Statement, selected clause.Select) claus
 func (p *Plugin) orderReturning(stmt *gorm.Statement, expr clause.Expression) clause.Expression {
 	returning, ok := expr.(clause.Returning)
 	m := p.rowModel(stmt)
-	if !ok || m == nil || len(m.bound) == 0 {
+	if !ok || m == nil || len(m.bound) == 0 && !m.migrates() {
 		return expr
 	}
 	if len(returning.Columns) == 0 || len(returning.Columns) == 1 && returning.Columns[0].Name == "*" {

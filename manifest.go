@@ -140,6 +140,9 @@ func (m *modelPolicy) declaration() (Declaration, error) {
 			Named:         policy.column.Named,
 			Pad:           policy.column.Pad,
 		}
+		if policy.beside != nil {
+			column.Beside = policy.besideField.DBName
+		}
 		for _, bound := range policy.bind {
 			kind, err := boundType(bound)
 			if err != nil {

@@ -286,6 +286,16 @@ func isPlainArgument(v any) bool {
 	return false
 }
 
+// migrates reports whether a column of the model is migrating.
+func (m *modelPolicy) migrates() bool {
+	for _, p := range m.byField {
+		if p.migrating != "" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(m.indexes, (*index).isBuilding)
+}
+
 // isBuilding reports whether an index is not searched yet, because rows that were
 // there before have no term.
 func (x *index) isBuilding() bool { return x.migrating != "" }

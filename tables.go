@@ -21,9 +21,9 @@ type tables struct {
 	// changes counts the models that were added, so that what was found out before
 	// is not relied on.
 	changes atomic.Int64
-	// bound says that any model has a column that is bound to others, and besides that
-	// one has a column beside another.
-	bound, besides atomic.Bool
+	// bound says that any model has a column that is bound to others, and migrating that
+	// one has a column that is migrating.
+	bound, migrating atomic.Bool
 }
 
 // tableNames are names that an encrypted column, or a table with one, has.
@@ -167,8 +167,8 @@ func (t *tables) add(m *modelPolicy) error {
 	if len(m.bound) > 0 {
 		t.bound.Store(true)
 	}
-	if len(m.besides) > 0 {
-		t.besides.Store(true)
+	if m.migrates() {
+		t.migrating.Store(true)
 	}
 	names := tableNames{columns: map[string]bool{}, tables: map[string]bool{}}
 	if before := t.names.Load(); before != nil {

@@ -48,6 +48,9 @@ type Column struct {
 	// Migrating is "read" or "write" while the column may hold plaintext too, as the
 	// tag of the field says, and empty otherwise.
 	Migrating string `json:"migrating,omitempty"`
+	// Beside is the column that takes the ciphertext while it is migrating, if this one
+	// holds no text. It is empty otherwise.
+	Beside string `json:"beside,omitempty"`
 	// Context is the logical table and column in the associated data of its
 	// values.
 	Context Context `json:"context"`

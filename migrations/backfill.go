@@ -47,6 +47,13 @@ func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Repor
 	if _, err := m.examine(ctx, db, config); err != nil {
 		return rotation.Report{}, err
 	}
+	if r.Beside != "" {
+		if cut, err := db.isCutOver(ctx, m.besides(r)); err != nil {
+			return rotation.Report{}, m.failed("looking for its triggers", err)
+		} else if cut {
+			return rotation.Report{}, fmt.Errorf("gormcrypt: %w: Backfill of %s, whose column has the ciphertext already; run Revert to its end, or until it has taken the column back", ErrOrder, m)
+		}
+	}
 	codec, err := m.encrypting()
 	if err != nil {
 		return rotation.Report{}, err

@@ -300,10 +300,21 @@ func (m *Migration) database(config Config) (database, error) {
 // encrypting returns what seals the rows, or makes their terms.
 func (m *Migration) encrypting() (*rowcodec.Codec, error) {
 	cipher, own := m.plugin.Cipher(), m.plugin.Normalizations()
-	if m.index != nil {
+	switch {
+	case m.index != nil:
 		return rowcodec.Index(cipher, m.table, *m.index, own)
+	case m.column.Beside != "":
+		return rowcodec.MoveBeside(cipher, m.table, m.column, own)
 	}
 	return rowcodec.Encrypt(cipher, m.table, m.column, own)
+}
+
+// decrypting returns what opens the rows for good.
+func (m *Migration) decrypting() (*rowcodec.Codec, error) {
+	if m.column.Beside != "" {
+		return rowcodec.MoveBack(m.plugin.Cipher(), m.table, m.column)
+	}
+	return rowcodec.Decrypt(m.plugin.Cipher(), m.table, m.column)
 }
 
 // tables returns the table as a codec goes through it.

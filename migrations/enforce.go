@@ -29,7 +29,7 @@ func (m *Migration) Enforce(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	checks, err := m.checks()
+	checks, err := m.checks(r)
 	if err != nil {
 		return err
 	}
@@ -37,27 +37,40 @@ func (m *Migration) Enforce(ctx context.Context, config Config) error {
 		return err
 	}
 	for _, check := range checks {
-		err := db.addCheck(ctx, m.table.Name, m.constraint(check.column), check.condition)
-		switch {
+		switch err := db.addCheck(ctx, m.table.Name, m.constraint(check.column), check.condition); {
 		case errors.Is(err, errViolated):
-			err = errors.Join(err, m.unenforce(context.WithoutCancel(ctx), db))
-			if _, back := m.enter(context.WithoutCancel(ctx), r, Backfilling); back != nil {
-				err = errors.Join(err, back)
-			}
-			return fmt.Errorf("gormcrypt: %w: %s: %w; find out what has written it, and run Backfill again", ErrNotVerified, m, err)
+			return m.violated(ctx, db, r, err)
 		case err != nil:
 			return m.failed("adding the constraint "+m.constraint(check.column), err)
+		}
+	}
+	if r.Beside != "" {
+		switch err := m.cutOver(ctx, db, &r); {
+		case errors.Is(err, errViolated):
+			return m.violated(ctx, db, r, err)
+		case err != nil:
+			return m.failed("cutting over to the column "+r.Beside, err)
 		}
 	}
 	_, err = m.enter(ctx, r, Enforced)
 	return err
 }
 
+// violated takes the constraints away, and goes back to where Backfill is run.
+func (m *Migration) violated(ctx context.Context, db database, r record, err error) error {
+	ctx = context.WithoutCancel(ctx)
+	err = errors.Join(err, m.unenforce(ctx, db, r))
+	if _, back := m.enter(ctx, r, Backfilling); back != nil {
+		err = errors.Join(err, back)
+	}
+	return fmt.Errorf("gormcrypt: %w: %s: %w; find out what has written it, and run Backfill again", ErrNotVerified, m, err)
+}
+
 // check is what a column admits.
 type check struct{ column, condition string }
 
 // checks are those of the column, and of its blind indexes.
-func (m *Migration) checks() ([]check, error) {
+func (m *Migration) checks(r record) ([]check, error) {
 	var all []check
 	add := func(column string, binary, index bool) error {
 		condition, err := backfill.Admits(m.db.Dialector.Name(), column, binary, index)
@@ -65,7 +78,10 @@ func (m *Migration) checks() ([]check, error) {
 		return err
 	}
 	var err error
-	if m.index == nil {
+	switch {
+	case r.Beside != "": // whose name it takes, with the constraint
+		err = add(r.Beside, false, false)
+	case m.index == nil:
 		err = add(m.name, m.column.Binary, false)
 	}
 	for _, index := range m.indexes {
@@ -75,8 +91,8 @@ func (m *Migration) checks() ([]check, error) {
 }
 
 // unenforce has the database take plaintext again.
-func (m *Migration) unenforce(ctx context.Context, db database) error {
-	checks, err := m.checks()
+func (m *Migration) unenforce(ctx context.Context, db database, r record) error {
+	checks, err := m.checks(r)
 	if err != nil {
 		return err
 	}
@@ -84,6 +100,13 @@ func (m *Migration) unenforce(ctx context.Context, db database) error {
 		if err := db.dropCheck(ctx, m.table.Name, m.constraint(check.column)); err != nil {
 			return m.failed("removing the constraint "+m.constraint(check.column), err)
 		}
+	}
+	if r.Beside == "" {
+		return nil
+	}
+	empty := m.besides(r).trigger
+	if err := db.dropCheck(ctx, m.table.Name, empty); err != nil {
+		return m.failed("removing the constraint "+empty, err)
 	}
 	return nil
 }

@@ -8,8 +8,9 @@ import (
 
 // Expand gives the table what programs with migrating= need: columns for the blind
 // indexes of the field, with the indexes that their tags ask for, and in PostgreSQL,
-// if the column is a varchar with a length, the type text. Programs that do not know
-// of it go on as before. It is the first step; run it before migrating=read is
+// if the column is a varchar with a length, the type text. A column that is migrated to
+// one beside it gets that one, and admits NULL. Programs that do not know of it go on as
+// before. It is the first step; run it before migrating=read is
 // deployed.
 //
 // In PostgreSQL each change takes a lock for a moment, for which statements of
@@ -46,7 +47,12 @@ func (m *Migration) Expand(ctx context.Context, config Config) error {
 			return m.failed("adding the column "+column, err)
 		}
 	}
-	if r.Kind != "" {
+	if r.NotNull {
+		if err := db.setNotNull(ctx, m.table.Name, m.name, false); err != nil {
+			return m.failed("having the column admit NULL", err)
+		}
+	}
+	if r.Kind != "" && r.Beside == "" {
 		if err := db.widen(ctx, m.table.Name, m.name, m.column.Binary); err != nil {
 			return m.failed("changing the type of the column", err)
 		}
@@ -68,7 +74,13 @@ func (m *Migration) expansion(ctx context.Context, db database, l layout) (made,
 			all.Columns = append(all.Columns, index.Name)
 		}
 	}
-	if m.index == nil && !l.wide {
+	switch {
+	case m.column.Beside != "":
+		if !l.columns[m.column.Beside] {
+			all.Columns = append(all.Columns, m.column.Beside)
+		}
+		all.Beside, all.Kind, all.NotNull = m.column.Beside, l.kind, l.notNull
+	case m.index == nil && !l.wide:
 		all.Kind = l.kind
 	}
 	for _, index := range m.wanted {

@@ -6,7 +6,8 @@ import (
 )
 
 // Finish ends a migration: it drops the indexes of the column that find nothing in
-// ciphertext, if the field is not deterministic. From now on no program reads
+// ciphertext, if the field is not deterministic, and what a column that was beside
+// another had by its old name. From now on no program reads
 // plaintext, so a value that is not ciphertext is an error.
 //
 // It asks for Config.Deployed to be Settled, and in this program, too, the field is
@@ -26,6 +27,15 @@ func (m *Migration) Finish(ctx context.Context, config Config) error {
 	db, err := m.database(config)
 	if err != nil {
 		return err
+	}
+	if r.Beside != "" {
+		if r, err = m.enter(ctx, r, Finished); err != nil {
+			return err
+		}
+		if err := db.settle(ctx, m.besides(r)); err != nil {
+			return m.failed("dropping the column "+r.Beside, err)
+		}
+		return nil
 	}
 	if r.State == Enforced {
 		l, err := db.layout(ctx, m.table.Name, m.name)

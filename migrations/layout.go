@@ -15,6 +15,8 @@ type layout struct {
 	// kind is its type, and wide says that this holds ciphertext of any length.
 	kind string
 	wide bool
+	// notNull says that it is NOT NULL.
+	notNull bool
 	// widens says that the type becomes one that does without the table being written
 	// anew.
 	widens bool
@@ -35,6 +37,17 @@ type tableIndex struct {
 	alone bool
 	// definition is the statement that makes it.
 	definition string
+}
+
+// besides are a column and the one beside it.
+type besides struct {
+	table          string
+	column, beside string
+	kind           string // the type of the column
+	key            []string
+	trigger        string // its name, and that of its function
+	// indexes are those on the column.
+	indexes []string
 }
 
 // newIndex is an index that Expand makes.
@@ -65,6 +78,19 @@ type database interface {
 	// returns errViolated if there are such.
 	addCheck(ctx context.Context, table, name, condition string) error
 	dropCheck(ctx context.Context, table, name string) error
+	// setNotNull has a column admit NULL, or not.
+	setNotNull(ctx context.Context, table, column string, notNull bool) error
+	// cutOver gives the column beside another, which is NULL in all rows, the name of
+	// that, and takes what programs still write to it by its old name. It returns
+	// errViolated if the other is not NULL. back does the opposite, with the type that
+	// the other had.
+	cutOver(ctx context.Context, of besides) error
+	back(ctx context.Context, of besides) error
+	// isCutOver reports whether that was done. land takes what programs write to the
+	// old name, and settle does so no more.
+	isCutOver(ctx context.Context, of besides) (bool, error)
+	land(ctx context.Context, of besides) error
+	settle(ctx context.Context, of besides) error
 	// widening and check are the statements that a plan shows.
 	widening(table, column string, binary bool) string
 	check(table, name, condition string) string

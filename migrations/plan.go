@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
-	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
 
@@ -63,7 +62,7 @@ func (m *Migration) Plan(ctx context.Context, config Config) (Plan, error) {
 		return plan, err
 	}
 	plan.Problems, plan.Warnings = problems, warnings
-	if plan.Steps, err = m.steps(ctx, db, l); err != nil {
+	if plan.Steps, err = m.steps(ctx, db, l, r); err != nil {
 		return plan, err
 	}
 	if m.index == nil && !l.columns[m.name] {
@@ -76,32 +75,41 @@ func (m *Migration) Plan(ctx context.Context, config Config) (Plan, error) {
 }
 
 // steps says what the database will be told.
-func (m *Migration) steps(ctx context.Context, db database, l layout) ([]string, error) {
+func (m *Migration) steps(ctx context.Context, db database, l layout, r record) ([]string, error) {
 	expansion, err := m.expansion(ctx, db, l)
 	if err != nil {
 		return nil, err
 	}
 	var all []string
 	table := quoteTable(m.table.Name)
+	if expansion.NotNull {
+		all = append(all, "Expand: "+quote(m.name)+" of "+table+" admits NULL")
+	}
 	for _, column := range expansion.Columns {
 		all = append(all, "Expand: ALTER TABLE "+table+" ADD COLUMN "+quote(column)+" text")
 	}
-	if widening := db.widening(m.table.Name, m.name, m.column.Binary); expansion.Kind != "" && widening != "" {
+	if widening := db.widening(m.table.Name, m.name, m.column.Binary); expansion.Kind != "" && m.column.Beside == "" && widening != "" {
 		all = append(all, "Expand: "+widening)
 	}
 	for _, index := range expansion.Indexes {
 		all = append(all, "Expand: "+index.statement(table, "", ""))
 	}
 	all = append(all, "Backfill: the values of "+m.String()+", by compare and swap", "Verify: all rows are read")
-	checks, err := m.checks()
+	if r.Beside == "" {
+		r.Beside = m.column.Beside
+	}
+	checks, err := m.checks(r)
 	if err != nil {
 		return nil, err
 	}
 	for _, check := range checks {
 		all = append(all, "Enforce: "+db.check(m.table.Name, m.constraint(check.column), check.condition))
 	}
+	if m.column.Beside != "" {
+		all = append(all, fmt.Sprintf("Enforce: the column %s of %s is dropped, and %s renamed to its name; by its old name, triggers take what is written there until Finish", quote(m.name), table, quote(m.column.Beside)))
+	}
 	for _, x := range l.indexes {
-		if m.index == nil && !m.column.Deterministic && x.alone && !x.constraint {
+		if m.column.Beside == "" && m.index == nil && !m.column.Deterministic && x.alone && !x.constraint {
 			all = append(all, "Finish: DROP INDEX "+quote(x.name))
 		}
 	}
@@ -111,13 +119,19 @@ func (m *Migration) steps(ctx context.Context, db database, l layout) ([]string,
 // count counts the values of the column.
 func (m *Migration) count(ctx context.Context, plan *Plan, l layout) error {
 	t := backfill.Table{Name: m.table.Name, Key: m.table.PrimaryKey}
-	if m.index == nil {
+	switch {
+	case m.column.Beside != "":
+		t.Cells = append(t.Cells, backfill.Cell{Column: m.name, Native: true, Stale: backfill.Present})
+		if l.columns[m.column.Beside] {
+			t.Cells = append(t.Cells, backfill.Cell{Column: m.column.Beside, Stale: backfill.Present})
+		}
+	case m.index == nil:
 		const everything = "no value starts with this"
 		for _, cell := range []backfill.Cell{{Stale: backfill.Plain}, {Stale: backfill.Sealed}, {Prefix: "gc1:"}, {Prefix: everything}} {
 			cell.Column, cell.Binary = m.name, m.column.Binary
 			t.Cells = append(t.Cells, cell)
 		}
-	} else {
+	default:
 		codec, err := m.encrypting()
 		if err != nil {
 			return err
@@ -138,7 +152,13 @@ func (m *Migration) count(ctx context.Context, plan *Plan, l layout) error {
 		return m.failed("counting its values", err)
 	}
 	plan.Rows, plan.Plaintext = rows, counts[0]
-	if m.index == nil {
+	switch {
+	case m.column.Beside != "":
+		if len(counts) > 1 {
+			plan.Ciphertext = counts[1]
+		}
+		plan.Nulls = rows - plan.Plaintext - plan.Ciphertext
+	case m.index == nil:
 		plan.Ciphertext, plan.Lookalikes, plan.Nulls = counts[1], counts[0]-counts[2], rows-counts[3]
 		if plan.Lookalikes < 0 { // rows were written between
 			plan.Lookalikes = 0
@@ -153,6 +173,9 @@ func (m *Migration) try(ctx context.Context, config Config, plan *Plan, l layout
 		if !l.columns[index.Name] { // there is nothing to write to yet
 			return nil
 		}
+	}
+	if m.column.Beside != "" && !l.columns[m.column.Beside] {
+		return nil
 	}
 	codec, err := m.encrypting()
 	if err != nil {
@@ -215,7 +238,7 @@ func (m *Migration) trySealed(ctx context.Context, plan *Plan) error {
 	if m.index != nil || plan.Ciphertext == 0 {
 		return nil
 	}
-	codec, err := rowcodec.Decrypt(m.plugin.Cipher(), m.table, m.column)
+	codec, err := m.decrypting()
 	if err != nil {
 		return err
 	}

@@ -116,10 +116,10 @@ func (d postgresDatabase) layout(ctx context.Context, table, column string) (lay
 	}
 	var base, generated, relation string
 	var hasDefault, fuzzy bool
-	err = d.pool.QueryRowContext(ctx, `SELECT format_type(a.atttypid, a.atttypmod), t.typname::text, a.attgenerated::text, a.atthasdef OR a.attidentity <> '', c.relkind::text,
+	err = d.pool.QueryRowContext(ctx, `SELECT a.attnotnull, format_type(a.atttypid, a.atttypmod), t.typname::text, a.attgenerated::text, a.atthasdef OR a.attidentity <> '', c.relkind::text,
 	coalesce((SELECT NOT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false)
 FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid JOIN pg_class AS c ON c.oid = a.attrelid WHERE a.attrelid = to_regclass($1) AND a.attname = $2`, name, column).
-		Scan(&l.kind, &base, &generated, &hasDefault, &relation, &fuzzy)
+		Scan(&l.notNull, &l.kind, &base, &generated, &hasDefault, &relation, &fuzzy)
 	if err != nil {
 		return l, err
 	}
@@ -290,4 +290,78 @@ func (d postgresDatabase) addCheck(ctx context.Context, table, name, condition s
 
 func (d postgresDatabase) dropCheck(ctx context.Context, table, name string) error {
 	return d.alter(ctx, table, "ALTER TABLE "+quoteTable(table)+" DROP CONSTRAINT IF EXISTS "+quote(name))
+}
+
+func (d postgresDatabase) setNotNull(ctx context.Context, table, column string, notNull bool) error {
+	name := quoteTable(table)
+	if !notNull {
+		return d.alter(ctx, table, "ALTER TABLE "+name+" ALTER COLUMN "+quote(column)+" DROP NOT NULL")
+	}
+	// With a constraint that says the same and is valid, no row is looked at under the
+	// lock.
+	check := "gormcrypt_not_null"
+	if err := d.addCheck(ctx, table, check, quote(column)+" IS NOT NULL"); err != nil {
+		return err
+	}
+	return d.alter(ctx, table, "ALTER TABLE "+name+" ALTER COLUMN "+quote(column)+" SET NOT NULL", "ALTER TABLE "+name+" DROP CONSTRAINT "+quote(check))
+}
+
+// landing are the statements by which a row takes what is written to the old name of a
+// column.
+func (d postgresDatabase) landing(of besides) []string {
+	table, function := quoteTable(of.table), quote(of.trigger)
+	if schema, _, found := cutLast(of.table); found {
+		function = quoteTable(schema) + "." + function
+	}
+	return []string{
+		"ALTER TABLE " + table + " ADD COLUMN IF NOT EXISTS " + quote(of.beside) + " text",
+		fmt.Sprintf("CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.%[2]s IS NOT NULL THEN NEW.%[3]s := NEW.%[2]s; NEW.%[2]s := NULL; END IF; RETURN NEW; END $$", function, quote(of.beside), quote(of.column)),
+		fmt.Sprintf("CREATE OR REPLACE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()", quote(of.trigger), table, function),
+	}
+}
+
+// settled are those that undo them.
+func (d postgresDatabase) settled(of besides) []string {
+	table, function := quoteTable(of.table), quote(of.trigger)
+	if schema, _, found := cutLast(of.table); found {
+		function = quoteTable(schema) + "." + function
+	}
+	return []string{
+		"DROP TRIGGER IF EXISTS " + quote(of.trigger) + " ON " + table,
+		"DROP FUNCTION IF EXISTS " + function + "()",
+		"ALTER TABLE " + table + " DROP COLUMN IF EXISTS " + quote(of.beside),
+	}
+}
+
+// cutOver makes sure beforehand, by a constraint that is valid, that all values have
+// moved, so that nothing is looked at under the lock.
+func (d postgresDatabase) cutOver(ctx context.Context, of besides) error {
+	if err := d.addCheck(ctx, of.table, of.trigger, quote(of.column)+" IS NULL"); err != nil {
+		return err
+	}
+	table := quoteTable(of.table)
+	return d.alter(ctx, of.table, append([]string{
+		"ALTER TABLE " + table + " DROP COLUMN " + quote(of.column),
+		"ALTER TABLE " + table + " RENAME COLUMN " + quote(of.beside) + " TO " + quote(of.column),
+	}, d.landing(of)...)...)
+}
+
+func (d postgresDatabase) back(ctx context.Context, of besides) error {
+	table := quoteTable(of.table)
+	return d.alter(ctx, of.table, append(d.settled(of),
+		"ALTER TABLE "+table+" RENAME COLUMN "+quote(of.column)+" TO "+quote(of.beside),
+		"ALTER TABLE "+table+" ADD COLUMN "+quote(of.column)+" "+of.kind)...)
+}
+
+func (d postgresDatabase) isCutOver(ctx context.Context, of besides) (bool, error) {
+	found, err := texts(ctx, d.pool, "SELECT tgname::text FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2", quoteTable(of.table), of.trigger)
+	return len(found) > 0, err
+}
+
+func (d postgresDatabase) land(ctx context.Context, of besides) error {
+	return d.alter(ctx, of.table, d.landing(of)...)
+}
+
+func (d postgresDatabase) settle(ctx context.Context, of besides) error {
+	return d.alter(ctx, of.table, d.settled(of)...)
 }

@@ -26,8 +26,19 @@ func (m *Migration) problems(ctx context.Context, db database, config Config) (l
 	if m.column.Migrating == "" {
 		add("the field has no migrating= in this program, which so would not read plaintext; add encrypt:\"migrating=read\"")
 	}
-	if !l.wide && !l.widens {
-		add("the column has the type %s, which holds no ciphertext; migrate it beside its column", l.kind)
+	switch beside := m.column.Beside != ""; {
+	case !beside && !l.wide && !l.widens:
+		add("the column has the type %s, which holds no ciphertext; add a field of the type encryptedtype.Beside, as docs/migrations.md says", l.kind)
+	case beside && m.column.Type == manifest.AnyValue:
+		add("the field is of any type, so that it is not known what its plaintext is; give it a type")
+	case beside:
+		// The column is dropped in the end.
+		problems, warnings = append(problems, warnings...), nil
+		for _, x := range l.indexes {
+			if x.constraint || !x.alone {
+				add("the index %s has the column in it, which is dropped in the end; drop it", x.name)
+			}
+		}
 	}
 	if m.column.Type == manifest.JSONValue && m.column.Deterministic {
 		add("it is deterministic and JSON, of which equal values may differ as text; make it not deterministic")

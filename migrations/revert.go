@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
 
@@ -12,7 +11,9 @@ import (
 // on the way, it is called up to three times, and says by ErrDeployment what is to be
 // deployed before the next:
 //
-//  1. It has the database take plaintext again. Programs go on as they are.
+//  1. It has the database take plaintext again. Programs go on as they are. For a
+//     column that was beside another, deploy migrating=write then, and call it once more
+//     with Config.Deployed set to Writing: it takes the column back that it came from.
 //  2. When every program has migrating=read, which writes plaintext, call it with
 //     Config.Deployed set to Reading: it decrypts all values, by a job as Backfill's.
 //     In this program, too, the field has migrating=read.
@@ -20,7 +21,7 @@ import (
 //     WithoutTag: it removes what Expand has made, and forgets the migration. Until
 //     then this program has the model with its tags.
 //
-// What is not needed is left out: before Backfill there is nothing to decrypt, and
+// What is not needed is left out: without ciphertext there is nothing to decrypt, and
 // without new columns nothing to remove. The terms of a blind index are not decrypted:
 // its column is removed when no program knows of it. In PostgreSQL a column stays text
 // that was a varchar with a length.
@@ -39,7 +40,13 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	}
 	switch r.State {
 	case Expanding, Expanded, Reverted:
-		return rotation.Report{}, m.contract(ctx, db, config, r)
+		sealed, err := m.hasSealed(ctx, db)
+		if err != nil {
+			return rotation.Report{}, err
+		}
+		if !sealed {
+			return rotation.Report{}, m.contract(ctx, db, config, r)
+		}
 	}
 	if r, err = m.enter(ctx, r, Reverting); err != nil {
 		return rotation.Report{}, err
@@ -47,8 +54,13 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	if err := m.cancel(ctx); err != nil {
 		return rotation.Report{}, err
 	}
-	if err := m.unenforce(ctx, db); err != nil {
+	if err := m.unenforce(ctx, db, r); err != nil {
 		return rotation.Report{}, err
+	}
+	if r.Beside != "" {
+		if err := m.takeBack(ctx, db, config, r); err != nil {
+			return rotation.Report{}, err
+		}
 	}
 	for name, definition := range r.Dropped {
 		if err := db.recreateIndex(ctx, m.table.Name, name, definition); err != nil {
@@ -64,7 +76,7 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	if m.mode() != "read" {
 		return rotation.Report{}, fmt.Errorf("gormcrypt: %w: in this program, %s is not migrating=read; deploy that here too", ErrDeployment, m)
 	}
-	codec, err := rowcodec.Decrypt(m.plugin.Cipher(), m.table, m.column)
+	codec, err := m.decrypting()
 	if err != nil {
 		return rotation.Report{}, err
 	}
@@ -72,7 +84,7 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	if err != nil {
 		return report, err
 	}
-	if r, err = m.enter(ctx, r, Reverted); err != nil || len(r.Columns) > 0 || len(r.Indexes) > 0 {
+	if r, err = m.enter(ctx, r, Reverted); err != nil || r.isExpanded() {
 		return report, err
 	}
 	return report, m.store.remove(ctx, Reverted)
@@ -94,12 +106,42 @@ func (m *Migration) cancel(ctx context.Context) error {
 	return nil
 }
 
+// hasSealed reports whether there is ciphertext, which programs with migrating=write
+// have written before Backfill.
+func (m *Migration) hasSealed(ctx context.Context, db database) (bool, error) {
+	if m.index != nil {
+		return false, nil
+	}
+	l, err := db.layout(ctx, m.table.Name, m.name)
+	if err != nil {
+		return false, m.failed("looking at the table", err)
+	}
+	if !l.columns[m.name] || m.column.Beside != "" && !l.columns[m.column.Beside] {
+		return false, nil
+	}
+	codec, err := m.decrypting()
+	if err != nil {
+		return false, err
+	}
+	tables, err := m.tables(ctx, codec)
+	if err != nil {
+		return false, err
+	}
+	n, err := tables.StaleRows(ctx, 0)
+	if err != nil {
+		return false, m.failed("looking for ciphertext", err)
+	}
+	return n > 0, nil
+}
+
 // contract removes what Expand has made.
 func (m *Migration) contract(ctx context.Context, db database, config Config, r record) error {
-	if len(r.Columns) > 0 || len(r.Indexes) > 0 {
-		if err := confirm("Revert", "removes columns that programs with the tag write", config.Deployed, WithoutTag); err != nil {
-			return err
-		}
+	admitted := []Deployment{WithoutTag}
+	if !r.isExpanded() {
+		admitted = append(admitted, Reading)
+	}
+	if err := confirm("Revert", "forgets the migration, and removes what programs with the tag write", config.Deployed, admitted...); err != nil {
+		return err
 	}
 	for _, index := range r.Indexes {
 		if err := db.dropIndex(ctx, m.table.Name, index.Name); err != nil {
@@ -111,5 +153,13 @@ func (m *Migration) contract(ctx context.Context, db database, config Config, r 
 			return m.failed("dropping the column "+column, err)
 		}
 	}
+	if r.NotNull {
+		if err := db.setNotNull(ctx, m.table.Name, m.name, true); err != nil {
+			return m.failed("having the column admit no NULL", err)
+		}
+	}
 	return m.store.remove(ctx, r.State)
 }
+
+// isExpanded reports whether Expand has made what programs with the tag need.
+func (r record) isExpanded() bool { return len(r.Columns) > 0 || len(r.Indexes) > 0 || r.NotNull }

@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,23 +48,23 @@ func (sqliteDatabase) split(table string) (schema, name string) {
 func (d sqliteDatabase) layout(ctx context.Context, table, column string) (layout, error) {
 	l := layout{columns: map[string]bool{}}
 	schema, name := d.split(table)
-	rows, err := d.pool.QueryContext(ctx, "SELECT name, type, dflt_value IS NOT NULL AND upper(dflt_value) <> 'NULL', hidden FROM "+schema+"pragma_table_xinfo(?)", name)
+	rows, err := d.pool.QueryContext(ctx, "SELECT name, type, dflt_value IS NOT NULL AND upper(dflt_value) <> 'NULL', \"notnull\", hidden FROM "+schema+"pragma_table_xinfo(?)", name)
 	if err != nil {
 		return l, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var one, kind string
-		var hasDefault bool
+		var hasDefault, notNull bool
 		var hidden int
-		if err := rows.Scan(&one, &kind, &hasDefault, &hidden); err != nil {
+		if err := rows.Scan(&one, &kind, &hasDefault, &notNull, &hidden); err != nil {
 			return l, err
 		}
 		l.columns[one] = true
 		if one != column {
 			continue
 		}
-		l.kind, l.wide = kind, holdsText(kind)
+		l.kind, l.wide, l.notNull = kind, holdsText(kind), notNull
 		switch {
 		case hidden > 1:
 			l.problems = append(l.problems, "the database computes the column from others; make it a plain column")
@@ -266,4 +267,157 @@ func (d sqliteDatabase) addCheck(ctx context.Context, table, name, condition str
 
 func (d sqliteDatabase) dropCheck(ctx context.Context, table, name string) error {
 	return sqlitetable.DropCheck(ctx, d.pool, table, name)
+}
+
+func (d sqliteDatabase) setNotNull(ctx context.Context, table, column string, notNull bool) error {
+	return sqlitetable.SetNotNull(ctx, d.pool, table, column, notNull)
+}
+
+// inTx runs statements in one transaction, which has the write lock from its start.
+func (d sqliteDatabase) inTx(ctx context.Context, f func(exec func(string) error, count func(string) (int64, error)) error) error {
+	for began := time.Now(); ; {
+		err := d.once(ctx, f)
+		if err == nil || time.Since(began) > sqlitePatience || !strings.Contains(err.Error(), "is locked") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (d sqliteDatabase) once(ctx context.Context, f func(exec func(string) error, count func(string) (int64, error)) error) (err error) {
+	conn, err := d.pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// Not by ctx: what stops a driver in the middle differs between drivers.
+	steady := context.WithoutCancel(ctx)
+	if _, err := conn.ExecContext(steady, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			if _, back := conn.ExecContext(steady, "ROLLBACK"); back != nil {
+				_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+			}
+		}
+	}()
+	err = f(func(statement string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, err := conn.ExecContext(steady, statement)
+		return err
+	}, func(query string) (n int64, err error) {
+		err = conn.QueryRowContext(steady, query).Scan(&n)
+		return n, err
+	})
+	if err == nil {
+		_, err = conn.ExecContext(steady, "COMMIT")
+	}
+	return err
+}
+
+func (d sqliteDatabase) triggers(of besides) []string {
+	schema, _ := d.split(of.table)
+	return []string{schema + quote(of.trigger+"_insert"), schema + quote(of.trigger+"_update")}
+}
+
+func (d sqliteDatabase) landing(of besides) []string {
+	_, name := d.split(of.table)
+	var same []string
+	for _, column := range of.key {
+		same = append(same, quote(column)+" = NEW."+quote(column))
+	}
+	var all []string
+	for i, event := range []string{"INSERT", "UPDATE OF " + quote(of.beside)} {
+		all = append(all, fmt.Sprintf("CREATE TRIGGER IF NOT EXISTS %s AFTER %s ON %s WHEN NEW.%s IS NOT NULL BEGIN UPDATE %s SET %s = NEW.%s, %s = NULL WHERE %s; END",
+			d.triggers(of)[i], event, quote(name), quote(of.beside), quote(name), quote(of.column), quote(of.beside), quote(of.beside), strings.Join(same, " AND ")))
+	}
+	return all
+}
+
+func (d sqliteDatabase) all(exec func(string) error, statements ...string) error {
+	for _, statement := range statements {
+		if err := exec(statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d sqliteDatabase) cutOver(ctx context.Context, of besides) error {
+	table := quoteTable(of.table)
+	return d.inTx(ctx, func(exec func(string) error, count func(string) (int64, error)) error {
+		n, err := count("SELECT count(*) FROM " + table + " WHERE " + quote(of.column) + " IS NOT NULL")
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return errViolated
+		}
+		schema, _ := d.split(of.table)
+		for _, index := range of.indexes {
+			if err := exec("DROP INDEX " + schema + quote(index)); err != nil {
+				return err
+			}
+		}
+		return d.all(exec, append([]string{
+			"ALTER TABLE " + table + " DROP COLUMN " + quote(of.column),
+			"ALTER TABLE " + table + " RENAME COLUMN " + quote(of.beside) + " TO " + quote(of.column),
+			"ALTER TABLE " + table + " ADD COLUMN " + quote(of.beside) + " text",
+		}, d.landing(of)...)...)
+	})
+}
+
+func (d sqliteDatabase) back(ctx context.Context, of besides) error {
+	table := quoteTable(of.table)
+	return d.inTx(ctx, func(exec func(string) error, _ func(string) (int64, error)) error {
+		return d.all(exec, append(d.settled(of),
+			"ALTER TABLE "+table+" RENAME COLUMN "+quote(of.column)+" TO "+quote(of.beside),
+			"ALTER TABLE "+table+" ADD COLUMN "+quote(of.column)+" "+of.kind)...)
+	})
+}
+
+func (d sqliteDatabase) settled(of besides) []string {
+	var all []string
+	for _, trigger := range d.triggers(of) {
+		all = append(all, "DROP TRIGGER IF EXISTS "+trigger)
+	}
+	return append(all, "ALTER TABLE "+quoteTable(of.table)+" DROP COLUMN "+quote(of.beside))
+}
+
+func (d sqliteDatabase) isCutOver(ctx context.Context, of besides) (bool, error) {
+	schema, _ := d.split(of.table)
+	found, err := texts(ctx, d.pool, "SELECT name FROM "+schema+"sqlite_master WHERE type = 'trigger' AND name = ?", of.trigger+"_insert")
+	return len(found) > 0, err
+}
+
+func (d sqliteDatabase) land(ctx context.Context, of besides) error {
+	has, err := d.has(ctx, of.table, of.beside)
+	if err != nil {
+		return err
+	}
+	return d.inTx(ctx, func(exec func(string) error, _ func(string) (int64, error)) error {
+		if !has {
+			if err := exec("ALTER TABLE " + quoteTable(of.table) + " ADD COLUMN " + quote(of.beside) + " text"); err != nil {
+				return err
+			}
+		}
+		return d.all(exec, d.landing(of)...)
+	})
+}
+
+func (d sqliteDatabase) settle(ctx context.Context, of besides) error {
+	has, err := d.has(ctx, of.table, of.beside)
+	if err != nil || !has {
+		return err
+	}
+	return d.inTx(ctx, func(exec func(string) error, _ func(string) (int64, error)) error {
+		return d.all(exec, d.settled(of)...)
+	})
 }

@@ -54,6 +54,10 @@ type made struct {
 	Kind    string     `json:"kind,omitempty"`
 	// Dropped are the indexes that Finish has dropped, by name with their definitions.
 	Dropped map[string]string `json:"dropped,omitempty"`
+	// Beside is the column that takes the ciphertext, if there is one, and NotNull says
+	// that the other one was NOT NULL.
+	Beside  string `json:"beside,omitempty"`
+	NotNull bool   `json:"not_null,omitempty"`
 }
 
 // errChanged: another process has changed the state meanwhile.

@@ -38,8 +38,8 @@ type program struct {
 }
 
 // programOf returns the program of a deployment, of whose model and ours each can be
-// made of the other.
-func programOf[T any](db *gorm.DB, to func(customer) T, from func(T) customer) *program {
+// made of the other. Its column has the value that the function makes of an address.
+func programOf[T any](db *gorm.DB, column string, value func(email *string) any, to func(customer) T, from func(T) customer) *program {
 	return &program{
 		name: fmt.Sprintf("%T", *new(T)),
 		create: func(c customer) error {
@@ -51,7 +51,7 @@ func programOf[T any](db *gorm.DB, to func(customer) T, from func(T) customer) *
 			return db.Save(&row).Error
 		},
 		set: func(c customer) error {
-			return db.Model(new(T)).Where("id = ?", c.ID).Updates(map[string]any{"email": c.Email, "name": c.Name}).Error
+			return db.Model(new(T)).Where("id = ?", c.ID).Updates(map[string]any{column: value(c.Email), "name": c.Name}).Error
 		},
 		upsert: func(c customer) error {
 			row := to(c)
@@ -63,38 +63,42 @@ func programOf[T any](db *gorm.DB, to func(customer) T, from func(T) customer) *
 			return from(row), err
 		},
 		find: func(email string) (ids []int64, err error) {
-			err = db.Model(new(T)).Where("email = ?", email).Pluck("id", &ids).Error
+			err = db.Model(new(T)).Where(column+" = ?", value(&email)).Pluck("id", &ids).Error
 			return ids, err
 		},
 		remove: func(id int64) error { return db.Delete(new(T), id).Error },
 	}
 }
 
-// programs are those of all deployments.
-func (c customers) programs() map[migrations.Deployment]*program {
+// program starts the program of a deployment.
+func (c customers) program(deployment migrations.Deployment) *program {
 	c.Helper()
-	// What does not know of the new columns names those that it reads: PostgreSQL's
-	// prepared statements do not survive that SELECT * has another result.
-	plain := c.where.Open(c, &gorm.Config{QueryFields: true})
-	return map[migrations.Deployment]*program{
-		migrations.WithoutTag: programOf(plain, func(c customer) plainCustomer { return plainCustomer{c.ID, c.Email, c.Name} },
-			func(p plainCustomer) customer { return customer{ID: p.ID, Email: p.Email, Name: p.Name} }),
-		migrations.Reading: programOf(c.open(&readingCustomer{}), func(c customer) readingCustomer { return readingCustomer(c) }, func(p readingCustomer) customer { return customer(p) }),
-		migrations.Writing: programOf(c.open(&writingCustomer{}), func(c customer) writingCustomer { return writingCustomer(c) }, func(p writingCustomer) customer { return customer(p) }),
-		migrations.Settled: programOf(c.open(&settledCustomer{}), func(c customer) settledCustomer { return c }, func(p settledCustomer) customer { return p }),
+	// What does not know of the new columns names those that it reads: a SELECT * that was
+	// prepared does not survive that the table has others.
+	value := func(email *string) any { return email }
+	switch deployment {
+	case migrations.Reading:
+		return programOf(c.open(&readingCustomer{}), "email", value, func(c customer) readingCustomer { return readingCustomer(c) }, func(p readingCustomer) customer { return customer(p) })
+	case migrations.Writing:
+		return programOf(c.open(&writingCustomer{}), "email", value, func(c customer) writingCustomer { return writingCustomer(c) }, func(p writingCustomer) customer { return customer(p) })
+	case migrations.Settled:
+		return programOf(c.open(&settledCustomer{}), "email", value, func(c customer) settledCustomer { return c }, func(p settledCustomer) customer { return p })
 	}
+	return programOf(c.where.Open(c, &gorm.Config{QueryFields: true}), "email", value, func(c customer) plainCustomer { return plainCustomer{c.ID, c.Email, c.Name} },
+		func(p plainCustomer) customer { return customer{ID: p.ID, Email: p.Email, Name: p.Name} })
 }
 
 // application writes and reads customers all the while. Each of its parts has a
 // program, and rows of its own, of which it knows what it wrote last.
 type application struct {
 	customers
-	programs map[migrations.Deployment]*program
-	parts    []*part
-	cancel   context.CancelFunc
-	group    sync.WaitGroup
-	calls    atomic.Int64
-	failed   atomic.Pointer[string]
+	launch func(migrations.Deployment) *program
+	draw   func(random *rand.Rand, id int64) *string
+	parts  []*part
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+	calls  atomic.Int64
+	failed atomic.Pointer[string]
 }
 
 type part struct {
@@ -108,16 +112,22 @@ const parts = 4
 // start starts the application, with the rows that are there.
 func (c customers) start(want map[int64]*string) *application {
 	c.Helper()
+	return c.startWith(c.program, c.draw, want)
+}
+
+func (c customers) startWith(launch func(migrations.Deployment) *program, draw func(*rand.Rand, int64) *string, want map[int64]*string) *application {
+	c.Helper()
 	seed := *applicationSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	c.Logf("-migrations.seed=%d", seed)
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &application{customers: c, programs: c.programs(), cancel: cancel}
+	a := &application{customers: c, launch: launch, draw: draw, cancel: cancel}
+	first := launch(migrations.WithoutTag)
 	for i := range int64(parts) {
 		p := &part{want: map[int64]*string{}}
-		p.program.Store(a.programs[migrations.WithoutTag])
+		p.program.Store(first)
 		for id, email := range want {
 			if id%parts == i {
 				p.want[id] = email
@@ -161,9 +171,10 @@ func (a *application) stop() map[int64]*string {
 // after the other.
 func (a *application) roll(to migrations.Deployment) {
 	a.Helper()
+	next := a.launch(to)
 	for _, p := range a.parts {
 		p.mu.Lock() // it is between two calls
-		p.program.Store(a.programs[to])
+		p.program.Store(next)
 		p.mu.Unlock()
 		time.Sleep(*applicationTime / parts)
 	}
@@ -172,10 +183,10 @@ func (a *application) roll(to migrations.Deployment) {
 	}
 }
 
-// text draws what a customer's address is.
-func (a *application) text(random *rand.Rand, id int64) *string {
+// draw draws what a customer's address is.
+func (c customers) draw(random *rand.Rand, id int64) *string {
 	var text string
-	switch ugly := ugly(a.where); random.IntN(8) {
+	switch ugly := ugly(c.where); random.IntN(8) {
 	case 0:
 		return nil
 	case 1:
@@ -200,7 +211,7 @@ func (a *application) act(p *part, random *rand.Rand, next *int64) error {
 			break
 		}
 	}
-	email := a.text(random, id)
+	email := a.draw(random, id)
 	wrap := func(what string, err error) error {
 		if err != nil {
 			return fmt.Errorf("%s of row %d: %w", what, id, err)
@@ -211,7 +222,7 @@ func (a *application) act(p *part, random *rand.Rand, next *int64) error {
 	case 0:
 		id = *next
 		*next += parts
-		email = a.text(random, id)
+		email = a.draw(random, id)
 		p.want[id] = email
 		return wrap("create", program.create(customer{ID: id, Email: email, Name: "n"}))
 	case 1:

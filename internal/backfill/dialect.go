@@ -49,6 +49,8 @@ type dialect interface {
 	// sample is what follows the name of a table of which about a share is read.
 	sample(share float64) string
 
+	// native returns a column of another type than text or bytes as it is read.
+	native(column string) string
 	// sealed returns a condition for a column whose value has the form of ciphertext.
 	sealed(column string, binary bool) string
 	// admits returns a condition for a column whose value is NULL or starts as

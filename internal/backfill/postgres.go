@@ -131,7 +131,7 @@ FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisd
 	if err != nil {
 		return nil, err
 	}
-	d := &postgresTable{Table: t}
+	d := &postgresTable{Table: t, types: types}
 	for _, name := range t.Key {
 		d.keyTypes = append(d.keyTypes, types[name])
 	}
@@ -147,6 +147,7 @@ FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisd
 type postgresTable struct {
 	Table
 	keyTypes []string
+	types    map[string]string
 	update   string
 }
 
@@ -176,13 +177,19 @@ func columnType(binary bool) string {
 	return "text"
 }
 
+// native is the text that the type writes. That of char is without the spaces that it
+// is padded with, when it is cast.
+func (postgres) native(column string) string {
+	return "CASE WHEN " + column + " IS NOT NULL THEN concat(" + column + ") END"
+}
+
 // exactly returns a column as it is compared: plaintext may be in a type or collation
 // that takes different texts for equal.
 func exactly(column string, binary bool) string {
 	if binary {
 		return column
 	}
-	return column + `::text COLLATE "C"`
+	return "(" + column + `)::text COLLATE "C"`
 }
 
 // makeUpdate returns the UPDATE: compare and swap of as many rows as the arrays
@@ -198,9 +205,14 @@ func (t *postgresTable) makeUpdate(lock string) string {
 	for i, kind := range t.keyTypes {
 		add(fmt.Sprintf("k%d", i), "text[]::"+kind+"[]")
 	}
+	fresh := make([]string, len(t.Cells))
 	for i, cell := range t.Cells {
+		fresh[i] = fmt.Sprintf("v.n%d", i)
 		add(fmt.Sprintf("o%d", i), columnType(cell.Binary)+"[]")
 		add(fmt.Sprintf("n%d", i), columnType(cell.Binary)+"[]")
+		if cell.Native {
+			fresh[i] += "::" + t.types[cell.Column]
+		}
 	}
 	for i, source := range t.Sources {
 		if source.Made {
@@ -209,17 +221,21 @@ func (t *postgresTable) makeUpdate(lock string) string {
 	}
 	same := t.compare("t.", "=", func(i int) string { return fmt.Sprintf("v.k%d", i) })
 	for i, cell := range t.Cells {
-		same += fmt.Sprintf(" AND (v.o%d IS NULL OR %s = v.o%d)", i, exactly(cell.held("t."), cell.Binary), i)
+		same += fmt.Sprintf(" AND (v.o%d IS NULL OR %s = v.o%d)", i, exactly(held(postgres{}, cell), cell.Binary), i)
 	}
 	for i, source := range t.Sources {
 		if source.Made {
-			same += fmt.Sprintf(" AND %s IS NOT DISTINCT FROM v.m%d", exactly("t."+quote(source.Column), source.Binary), i)
+			value := "t." + quote(source.Column)
+			if source.Native {
+				value = postgres{}.native(value)
+			}
+			same += fmt.Sprintf(" AND %s IS NOT DISTINCT FROM v.m%d", exactly(value, source.Binary), i)
 		}
 	}
 	table := quoteTable(t.Name)
 	set := list(t.Cells, func(i int, cell Cell) string {
 		name := quote(cell.Column)
-		return fmt.Sprintf("%s = CASE WHEN v.o%d IS NULL THEN t.%s ELSE v.n%d END", name, i, name, i)
+		return fmt.Sprintf("%s = CASE WHEN v.o%d IS NULL THEN t.%s ELSE %s END", name, i, name, fresh[i])
 	})
 	return fmt.Sprintf(`WITH given AS MATERIALIZED (SELECT * FROM unnest(%s) AS v(%s)),
 held AS MATERIALIZED (SELECT v.* FROM given AS v JOIN %s AS t ON %s FOR %s OF t SKIP LOCKED)
@@ -272,7 +288,7 @@ func array(swaps []Swap, binary bool, value func(Swap) any) any {
 func textArray(swaps []Swap, value func(Swap) any) []*string {
 	all := make([]*string, len(swaps))
 	for i, swap := range swaps {
-		if v := value(swap); v != nil {
+		if v := value(swap); v != nil && v != (Null{}) {
 			s := text(v)
 			all[i] = &s
 		}

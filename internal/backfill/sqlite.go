@@ -66,6 +66,8 @@ func (sqlite) refusal(err error) string {
 	return ""
 }
 
+func (sqlite) native(column string) string { return column }
+
 func (sqlite) constraintsNow() string { return "" }
 
 func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {
@@ -147,7 +149,7 @@ func (t *sqliteTable) update(swaps []Swap) (string, []any) {
 	b.WriteString(t.compare("t.", "=", key))
 	for i, cell := range t.Cells {
 		// Plaintext may be in a collation that takes different texts for equal.
-		fmt.Fprintf(&b, " AND (%s IS NULL OR %s = %s COLLATE BINARY)", old(i), cell.held("t."), old(i))
+		fmt.Fprintf(&b, " AND (%s IS NULL OR %s = %s COLLATE BINARY)", old(i), held(sqlite{}, cell), old(i))
 	}
 	for i, source := range t.Sources {
 		if source.Made {
@@ -158,7 +160,11 @@ func (t *sqliteTable) update(swaps []Swap) (string, []any) {
 	for _, swap := range swaps {
 		args = append(args, swap.Key...)
 		for i := range t.Cells {
-			args = append(args, swap.Old[i], swap.New[i])
+			fresh := swap.New[i]
+			if fresh == (Null{}) {
+				fresh = nil
+			}
+			args = append(args, swap.Old[i], fresh)
 		}
 		args = append(args, swap.Sources...)
 	}

@@ -24,7 +24,11 @@ type Cell struct {
 	Binary bool
 	// Stale says which values are to be replaced.
 	Stale Staleness `json:",omitempty"`
-	// Of are the sources that a value is made from, if Stale is Missing.
+	// Native says that the column is of another type than text or bytes. PostgreSQL
+	// gives and takes its values as text.
+	Native bool `json:",omitempty"`
+	// Of are the sources that a value is made from, if Stale is Missing, Moved or
+	// Lacking.
 	Of []int `json:",omitempty"`
 }
 
@@ -41,12 +45,28 @@ const (
 	// Missing is NULL, and what is there when a source is plain, unless a source is
 	// NULL. In Row.Old and Current.Cells, NULL is an empty text then.
 	Missing Staleness = "missing"
+	// Present are all values.
+	Present Staleness = "present"
+	// Moved is what takes a value of another column: all that is there when the source
+	// has one. NULL is an empty text, as with Missing.
+	Moved Staleness = "moved"
+	// Lacking is Missing for a value that is in one of two sources: it is stale when the
+	// first has it, and when it is NULL and the second has it.
+	Lacking Staleness = "lacking"
 )
+
+// takesNull reports whether NULL may be stale.
+func (s Staleness) takesNull() bool { return s == Missing || s == Moved || s == Lacking }
+
+// Null takes the place of a value that is to be NULL, in Swap.New.
+type Null struct{}
 
 // Source is a column that new values are made from, or bound to.
 type Source struct {
 	Column string
 	Binary bool
+	// Native is as in Cell.
+	Native bool `json:",omitempty"`
 	// Made says that new values hold what this column holds, as the terms of an
 	// index do: the row is written only if it is unchanged.
 	Made bool

@@ -54,16 +54,27 @@ func (t *Tables) stale(table int, cell Cell) string {
 			stale = append(stale, "NOT ("+t.sealed(name, source.Binary)+")")
 		}
 		return strings.Join(there, " AND ") + " AND (" + strings.Join(stale, " OR ") + ")"
+	case Present:
+		return column + " IS NOT NULL"
+	case Moved:
+		return "t." + quote(t.plan[table].Sources[cell.Of[0]].Column) + " IS NOT NULL"
+	case Lacking:
+		sources := t.plan[table].Sources
+		return fmt.Sprintf("(t.%s IS NOT NULL OR t.%s IS NOT NULL AND %s IS NULL)", quote(sources[cell.Of[0]].Column), quote(sources[cell.Of[1]].Column), column)
 	}
 	return column + " IS NOT NULL AND NOT (" + t.startsWith(column, cell.Prefix) + ")"
 }
 
 // held returns what a cell holds, and NULL only if that is not to be replaced.
-func (c Cell) held(prefix string) string {
-	if c.Stale == Missing {
-		return "coalesce(" + prefix + quote(c.Column) + ", '')"
+func held(d dialect, c Cell) string {
+	value := "t." + quote(c.Column)
+	if c.Native {
+		value = d.native(value)
 	}
-	return prefix + quote(c.Column)
+	if c.Stale.takesNull() {
+		value = "coalesce(" + value + ", '')"
+	}
+	return value
 }
 
 // selected returns what is selected of a table for row: the key, the cells, or
@@ -72,14 +83,19 @@ func (t *Tables) selected(table int, onlyStale bool) []string {
 	columns := t.described[table].keys()
 	for _, cell := range t.plan[table].Cells {
 		// An expression, of which a driver knows no declared type to convert it by.
-		condition := cell.held("t.") + " IS NOT NULL"
+		value := held(t.dialect, cell)
+		condition := value + " IS NOT NULL"
 		if onlyStale {
 			condition = t.stale(table, cell)
 		}
-		columns = append(columns, "CASE WHEN "+condition+" THEN "+cell.held("t.")+" END")
+		columns = append(columns, "CASE WHEN "+condition+" THEN "+value+" END")
 	}
 	for _, source := range t.plan[table].Sources {
-		columns = append(columns, "t."+quote(source.Column))
+		value := "t." + quote(source.Column)
+		if source.Native {
+			value = t.native(value)
+		}
+		columns = append(columns, value)
 	}
 	return columns
 }

@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -250,13 +251,18 @@ func (s Swap) isIn(cells []any) bool {
 	return true
 }
 
-// text returns a stored value, text or binary, as a string.
+// text returns a value as a string: a stored one, text or binary, or one of another
+// type, as the database reads it.
 func text(value any) string {
 	switch value := value.(type) {
 	case string:
 		return value
 	case []byte:
 		return string(value)
+	case time.Time:
+		return value.Format(time.RFC3339Nano)
+	case nil, Null:
+		return ""
 	}
-	return ""
+	return fmt.Sprint(value)
 }

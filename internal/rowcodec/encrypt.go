@@ -151,6 +151,8 @@ func parsePlain(of manifest.ValueType, stored any) (any, error) {
 		value, err = strconv.ParseFloat(s, 64)
 	case manifest.BoolValue:
 		value, err = strconv.ParseBool(s)
+	case manifest.TimeValue:
+		value, err = parseTime(s)
 	case manifest.JSONValue:
 		value, err = ciphertext.JSONValue(bytes.TrimSpace([]byte(s)))
 	default:

@@ -103,7 +103,7 @@ func TestRedefineChangesNothingElse(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return conn.redefine(table, edited)
+				return conn.redefine(table, edited, "")
 			})
 		})
 		var after string

@@ -82,7 +82,7 @@ func change(ctx context.Context, pool *sql.DB, table, constraint string, wanted 
 			if err != nil {
 				return err
 			}
-			return conn.redefine(t, edited)
+			return conn.redefine(t, edited, "")
 		})
 	}), table, constraint)
 }

@@ -43,24 +43,29 @@ func (c *connection) describe(table string) (*described, error) {
 	return t, err
 }
 
-// shape returns what SQLite says about a table that a CHECK constraint does not
-// change.
-func (c *connection) shape(t *described) ([][]any, error) {
+// shape returns what SQLite says about a table that an edit does not change: a CHECK
+// constraint, or whether a column is NOT NULL, which is left out of it.
+func (c *connection) shape(t *described, column string) ([][]any, error) {
 	var shape [][]any
 	for _, aspect := range []string{"table_list", "table_xinfo", "index_list", "foreign_key_list"} {
 		rows, err := c.rows(fmt.Sprintf("PRAGMA %s.%s(%s)", quote(t.schema), aspect, quote(t.name)))
 		if err != nil {
 			return nil, err
 		}
+		for _, row := range rows {
+			if aspect == "table_xinfo" && column != "" && strings.EqualFold(text(row[1]), column) {
+				row[3] = nil
+			}
+		}
 		shape = append(shape, rows...)
 	}
 	return shape, nil
 }
 
-// redefine changes the definition of a table. SQLite keeps the text to the letter,
+// redefine changes the definition of a table, of one of its columns or of none. SQLite keeps the text to the letter,
 // and reads it anew because the version of the schema changes.
-func (c *connection) redefine(t *described, edited string) error {
-	before, err := c.shape(t)
+func (c *connection) redefine(t *described, edited, column string) error {
+	before, err := c.shape(t, column)
 	if err != nil {
 		return err
 	}
@@ -90,7 +95,7 @@ func (c *connection) redefine(t *described, edited string) error {
 	if err := c.exec("PRAGMA writable_schema = RESET"); err != nil {
 		return err
 	}
-	after, err := c.shape(t)
+	after, err := c.shape(t, column)
 	if err != nil {
 		return fmt.Errorf("SQLite does not understand the edited definition: %w", err)
 	}
