@@ -97,9 +97,10 @@ type resolver struct {
 	query    string
 	// placements are the arguments that go into encrypted columns, by their index.
 	placements map[int][]placement
-	// comparisons and oneVersion are those of readStatement.
+	// comparisons, oneVersion and oneTerm are those of readStatement.
 	comparisons []comparison
 	oneVersion  []*policy
+	oneTerm     []*index
 	filters     []filter
 	window      window
 	// refused is the error of a comparison by an index that cannot be made here.

@@ -164,6 +164,11 @@ func (p *Plugin) rewriteFiltered(stmt *gorm.Statement, read *readStatement, quer
 			return "", nil, nil, err
 		}
 	}
+	for _, x := range read.oneTerm {
+		if err := x.checkOneTerm(); err != nil {
+			return "", nil, nil, err
+		}
+	}
 	w := &rewriter{query: query, args: args, dialect: dialectOf(stmt)}
 	foreign := 0
 	switch {

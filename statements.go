@@ -31,6 +31,8 @@ type readStatement struct {
 	// text, and oneVersion are the columns whose values are told apart otherwise.
 	comparisons []comparison
 	oneVersion  []*policy
+	// oneTerm are the blind indexes in which rows conflict.
+	oneTerm []*index
 	// filters and window are what is to be done with the rows of the result.
 	filters []filter
 	window  window
@@ -130,7 +132,7 @@ func (p *Plugin) readText(stmt *gorm.Statement, query string) *readStatement {
 			return read
 		}
 	}
-	read.placements, read.oneVersion = resolver.placements, resolver.oneVersion
+	read.placements, read.oneVersion, read.oneTerm = resolver.placements, resolver.oneVersion, resolver.oneTerm
 	read.filters, read.window = resolver.filters, resolver.window
 	read.compare(append(resolver.comparisons, resolver.window.cuts...), sqltext.Placeholders(query, dialectOf(stmt)))
 	if len(parsed) > 1 {

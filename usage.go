@@ -461,6 +461,9 @@ func (r *resolver) insert(s *sqltext.Statement, inside *scope) error {
 		}
 	}
 	for _, token := range s.Conflict {
+		if x := models.index(token.Text); x != nil && token.IsName() {
+			r.oneTerm = append(r.oneTerm, x)
+		}
 		policy := models.column(token.Text)
 		switch {
 		case !token.IsName() || policy == nil:

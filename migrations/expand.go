@@ -37,8 +37,7 @@ func (m *Migration) Expand(ctx context.Context, config Config) error {
 		if err != nil {
 			return err
 		}
-		r = record{Expanding, expansion}
-		if err := m.store.save(ctx, None, r); err != nil {
+		if r, err = m.enter(ctx, record{None, expansion}, Expanding); err != nil {
 			return err
 		}
 	}
@@ -62,8 +61,8 @@ func (m *Migration) Expand(ctx context.Context, config Config) error {
 			return m.failed("making the index "+index.Name, err)
 		}
 	}
-	r.State = Expanded
-	return m.store.save(ctx, Expanding, r)
+	_, err = m.enter(ctx, r, Expanded)
+	return err
 }
 
 // expansion returns what Expand has to make.

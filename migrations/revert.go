@@ -62,9 +62,16 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 			return rotation.Report{}, err
 		}
 	}
-	for name, definition := range r.Dropped {
-		if err := db.recreateIndex(ctx, m.table.Name, name, definition); err != nil {
-			return rotation.Report{}, m.failed("making the index "+name+" again", err)
+	if r.Beside == "" {
+		// For programs with migrating=read, if it has room for the ciphertext that is
+		// there. Otherwise it is made when that is gone.
+		for name, definition := range r.Dropped {
+			if db.recreateIndex(ctx, m.table.Name, name, definition) == nil {
+				continue
+			}
+			if err := db.dropIndex(ctx, m.table.Name, name); err != nil {
+				return rotation.Report{}, m.failed("removing what is left of the index "+name, err)
+			}
 		}
 	}
 	if m.index != nil {
@@ -83,6 +90,11 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	report, err := m.execute(ctx, config, "decrypt "+m.String(), "a program with migrating=write", codec)
 	if err != nil {
 		return report, err
+	}
+	for name, definition := range r.Dropped {
+		if err := db.recreateIndex(ctx, m.table.Name, name, definition); err != nil {
+			return report, m.failed("making the index "+name+" again", err)
+		}
 	}
 	if r, err = m.enter(ctx, r, Reverted); err != nil || r.isExpanded() {
 		return report, err

@@ -27,6 +27,8 @@ func (m *Migration) TakeForPlaintext(ctx context.Context, config Config, key ...
 	switch {
 	case m.index != nil:
 		return fmt.Errorf("gormcrypt: %s is an index, which has no plaintext; name the field that it is of", m)
+	case m.column.Beside != "":
+		return fmt.Errorf("gormcrypt: %s is migrating beside its column; change the value so that it does not read like ciphertext", m)
 	case len(key) != len(m.table.PrimaryKey):
 		return fmt.Errorf("gormcrypt: the primary key of %s has the columns %v; give a value for each", m.table.Name, m.table.PrimaryKey)
 	}
