@@ -66,7 +66,8 @@ func (sqlite) refusal(err error) string {
 	return ""
 }
 
-func (sqlite) native(column string) string { return column }
+// native is an expression, of which the driver knows no declared type to convert it by.
+func (sqlite) native(column string) string { return "+" + column }
 
 func (sqlite) constraintsNow() string { return "" }
 
@@ -153,7 +154,11 @@ func (t *sqliteTable) update(swaps []Swap) (string, []any) {
 	}
 	for i, source := range t.Sources {
 		if source.Made {
-			fmt.Fprintf(&b, " AND t.%s IS v.column%d COLLATE BINARY", quote(source.Column), len(t.Key)+2*len(t.Cells)+i+1)
+			value := "t." + quote(source.Column)
+			if source.Native {
+				value = sqlite{}.native(value)
+			}
+			fmt.Fprintf(&b, " AND %s IS v.column%d COLLATE BINARY", value, len(t.Key)+2*len(t.Cells)+i+1)
 		}
 	}
 	var args []any

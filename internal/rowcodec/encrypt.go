@@ -103,7 +103,7 @@ func (s sealing) check(row backfill.Row, stored any) error {
 
 // checkOpens opens a value as the Go type that programs open it to.
 func (c column) checkOpens(row backfill.Row, stored any) error {
-	_, err := c.plain(row, stored)
+	_, err := c.native(row, stored)
 	return err
 }
 
