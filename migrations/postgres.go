@@ -164,10 +164,11 @@ WHERE a.attrelid = to_regclass($1) AND a.attname = $2 AND (a.attnum = ANY (x.ind
 // dependents notes what depends on a column.
 func (d postgresDatabase) dependents(ctx context.Context, name, column string, l *layout) error {
 	const of = " AND a.attrelid = to_regclass($1) AND a.attname = $2 ORDER BY 1"
-	for _, q := range []struct {
+	type question struct {
 		query, says string
 		problem     bool
-	}{
+	}
+	questions := []question{
 		{"SELECT c.conname::text FROM pg_constraint AS c, pg_attribute AS a WHERE c.contype = 'c' AND c.conrelid = a.attrelid AND a.attnum = ANY (c.conkey)" + of,
 			"the CHECK constraint %s is on the column, and would be made on ciphertext; drop it, and check in the application", true},
 		{"SELECT c.conname::text FROM pg_constraint AS c, pg_attribute AS a WHERE c.contype = 'f' AND (c.conrelid = a.attrelid AND a.attnum = ANY (c.conkey) OR c.confrelid = a.attrelid AND a.attnum = ANY (c.confkey))" + of,
@@ -180,7 +181,14 @@ func (d postgresDatabase) dependents(ctx context.Context, name, column string, l
 			"the policy %s looks at the column, and would see ciphertext; have it look at another", true},
 		{"SELECT t.tgname::text FROM pg_trigger AS t, pg_attribute AS a WHERE NOT t.tgisinternal AND t.tgrelid = a.attrelid" + of,
 			"the trigger %s runs for rows that are rewritten, if it is one of updates, and sees ciphertext", false},
-	} {
+	}
+	if l.widens && !l.wide { // PostgreSQL refuses that then
+		questions = append(questions, question{"SELECT DISTINCT v.relname::text FROM pg_depend AS d JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class, pg_attribute AS a WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum" + of,
+			"the view %s, or a rule of it, has the column in it, whose type is to become one that holds ciphertext; drop it, and make it again after Expand", true},
+			question{"SELECT t.tgname::text FROM pg_depend AS d JOIN pg_trigger AS t ON t.oid = d.objid, pg_attribute AS a WHERE NOT t.tgisinternal AND d.classid = 'pg_trigger'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum" + of,
+				"the trigger %s names the column, whose type is to become one that holds ciphertext; drop it, and make it again after Expand", true})
+	}
+	for _, q := range questions {
 		names, err := texts(ctx, d.pool, q.query, name, column)
 		if err != nil {
 			return err
