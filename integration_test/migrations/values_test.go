@@ -266,7 +266,7 @@ func TestValuesThatTheDatabaseRefuses(t *testing.T) {
 				if c.where.Name == "sqlite" {
 					return nil
 				}
-				execute(c, c.where, "DELETE FROM customers WHERE length(email) > 2000", "UPDATE customers SET email = repeat('long ', 20000) WHERE id = 43", "CREATE INDEX by_email ON customers (email)")
+				execute(c, c.where, "UPDATE customers SET email = repeat('long ', 20000) WHERE id = 43")
 				return []int64{43}
 			},
 		} {
@@ -274,6 +274,7 @@ func TestValuesThatTheDatabaseRefuses(t *testing.T) {
 				t.Parallel()
 				where := map[string]func(testing.TB) testdb.Database{"sqlite": testdb.SQLite, "postgres": testdb.Postgres}[where.Name](t)
 				c := newCustomers(t, where)
+				c.indexed = true
 				c.fill(80)
 				if err := wayThere[0].run(c); err != nil {
 					t.Fatal(err)
