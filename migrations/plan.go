@@ -17,7 +17,8 @@ type Plan struct {
 	Next string
 	// Rows is the number of all rows, and Nulls, Plaintext and Ciphertext those of the
 	// values. Lookalikes are those plaintexts that begin as ours do, and are plaintext by
-	// what follows. For an index, Plaintext is the number of rows that need a term.
+	// what follows. For an index, Plaintext is the number of rows that need a term. A
+	// column of a type that holds no ciphertext is not counted.
 	Rows, Nulls, Plaintext, Ciphertext, Lookalikes int64
 	// Steps is what the database will be told, by step.
 	Steps []string
@@ -65,7 +66,7 @@ func (m *Migration) Plan(ctx context.Context, config Config) (Plan, error) {
 	if plan.Steps, err = m.steps(ctx, db, l, r); err != nil {
 		return plan, err
 	}
-	if m.index == nil && !l.columns[m.name] {
+	if m.index == nil && (!l.columns[m.name] || !l.wide && !l.widens) {
 		return plan, nil
 	}
 	if err := m.count(ctx, &plan, l); err != nil {

@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
@@ -51,28 +52,19 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	if r, err = m.enter(ctx, r, Reverting); err != nil {
 		return rotation.Report{}, err
 	}
-	if err := m.cancel(ctx); err != nil {
+	if err := m.cancel(ctx, "the migration is reverted", "encrypt ", "index "); err != nil {
 		return rotation.Report{}, err
 	}
 	if err := m.unenforce(ctx, db, r); err != nil {
 		return rotation.Report{}, err
 	}
 	if r.Beside != "" {
-		if err := m.takeBack(ctx, db, config, r); err != nil {
-			return rotation.Report{}, err
-		}
+		err = m.takeBack(ctx, db, config, r)
+	} else { // for programs with migrating=read
+		r, err = m.recreateIndexes(ctx, db, r, false)
 	}
-	if r.Beside == "" {
-		// For programs with migrating=read, if it has room for the ciphertext that is
-		// there. Otherwise it is made when that is gone.
-		for name, definition := range r.Dropped {
-			if db.recreateIndex(ctx, m.table.Name, name, definition) == nil {
-				continue
-			}
-			if err := db.dropIndex(ctx, m.table.Name, name); err != nil {
-				return rotation.Report{}, m.failed("removing what is left of the index "+name, err)
-			}
-		}
+	if err != nil {
+		return rotation.Report{}, err
 	}
 	if m.index != nil {
 		return rotation.Report{}, m.contract(ctx, db, config, r)
@@ -91,10 +83,8 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	if err != nil {
 		return report, err
 	}
-	for name, definition := range r.Dropped {
-		if err := db.recreateIndex(ctx, m.table.Name, name, definition); err != nil {
-			return report, m.failed("making the index "+name+" again", err)
-		}
+	if r, err = m.recreateIndexes(ctx, db, r, true); err != nil {
+		return report, err
 	}
 	if r, err = m.enter(ctx, r, Reverted); err != nil || r.isExpanded() {
 		return report, err
@@ -102,17 +92,42 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	return report, m.store.remove(ctx, Reverted)
 }
 
-// cancel cancels the job that encrypts, if one goes on.
-func (m *Migration) cancel(ctx context.Context) error {
+// recreateIndexes makes the indexes again that were dropped, and takes them off the
+// record then: the next Finish drops those that are there. As long as there is
+// ciphertext, which may be longer than an index has room for, they need not be made.
+func (m *Migration) recreateIndexes(ctx context.Context, db database, r record, must bool) (record, error) {
+	if len(r.Dropped) == 0 {
+		return r, nil
+	}
+	for name, definition := range r.Dropped {
+		err := db.recreateIndex(ctx, m.table.Name, name, definition)
+		switch {
+		case err == nil:
+		case must:
+			return r, m.failed("making the index "+name+" again", err)
+		default:
+			if err := db.dropIndex(ctx, m.table.Name, name); err != nil {
+				return r, m.failed("removing what is left of the index "+name, err)
+			}
+			return r, nil
+		}
+	}
+	r.Dropped = nil
+	return r, m.store.save(ctx, Reverting, r)
+}
+
+// cancel cancels the jobs of the migration that go the other way, if any go on.
+func (m *Migration) cancel(ctx context.Context, reason string, titles ...string) error {
 	jobs, err := rotation.Jobs(ctx, m.db)
 	if err != nil {
 		return err
 	}
 	for _, job := range jobs {
-		if (job.Title == "encrypt "+m.String() || job.Title == "index "+m.String()) && (job.State == rotation.Running || job.State == rotation.Paused) {
-			if err := rotation.Cancel(ctx, m.db, job.ID, "the migration is reverted"); err != nil {
-				return err
-			}
+		if job.State != rotation.Running && job.State != rotation.Paused || !slices.ContainsFunc(titles, func(title string) bool { return job.Title == title+m.String() }) {
+			continue
+		}
+		if err := rotation.Cancel(ctx, m.db, job.ID, reason); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -146,7 +161,8 @@ func (m *Migration) hasSealed(ctx context.Context, db database) (bool, error) {
 	return n > 0, nil
 }
 
-// contract removes what Expand has made.
+// contract removes what Expand has made. Until all of it is gone, the state is that of
+// a table that has a part of it.
 func (m *Migration) contract(ctx context.Context, db database, config Config, r record) error {
 	admitted := []Deployment{WithoutTag}
 	if !r.isExpanded() {
@@ -154,6 +170,12 @@ func (m *Migration) contract(ctx context.Context, db database, config Config, r 
 	}
 	if err := confirm("Revert", "forgets the migration, and removes what programs with the tag write", config.Deployed, admitted...); err != nil {
 		return err
+	}
+	if r.isExpanded() {
+		var err error
+		if r, err = m.enter(ctx, r, Expanding); err != nil {
+			return err
+		}
 	}
 	for _, index := range r.Indexes {
 		if err := db.dropIndex(ctx, m.table.Name, index.Name); err != nil {

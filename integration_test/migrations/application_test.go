@@ -19,10 +19,7 @@ import (
 	"github.com/gormcrypt/gormcrypt/migrations"
 )
 
-var (
-	applicationTime = flag.Duration("migrations.time", 100*time.Millisecond, "how long programs of two deployments run side by side")
-	applicationSeed = flag.Uint64("migrations.seed", 0, "seed of what the application does; 0 draws one")
-)
+var applicationTime = flag.Duration("migrations.time", 100*time.Millisecond, "how long programs of two deployments run side by side")
 
 // customer is a row, whatever the deployment.
 type customer = settledCustomer
@@ -117,7 +114,7 @@ func (c customers) start(want map[int64]*string) *application {
 
 func (c customers) startWith(launch func(migrations.Deployment) *program, draw func(*rand.Rand, int64) *string, want map[int64]*string) *application {
 	c.Helper()
-	seed := *applicationSeed
+	seed := *seed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
@@ -276,7 +273,8 @@ func TestApplicationGoesOn(t *testing.T) {
 				t.Parallel()
 				where := map[string]func(testing.TB) testdb.Database{"sqlite": testdb.SQLite, "postgres": testdb.Postgres}[where.Name](t)
 				c := newCustomers(t, where)
-				want := c.fillIndexed(400)
+				c.indexed = true
+				want := c.fill(400)
 				a := c.start(want)
 				newest := a.there(i)
 				a.backFrom(last.after, newest)

@@ -76,8 +76,8 @@ func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, e
 	if !found {
 		schema, name = "main", t.Name
 	}
-	columns := map[string]bool{}
-	err := scan(ctx, pool, "SELECT name FROM pragma_table_info(?, ?)", []any{name, schema}, 1, func(values []any) error {
+	columns := map[string]bool{} // those too that are computed from others
+	err := scan(ctx, pool, "SELECT name FROM pragma_table_xinfo(?, ?)", []any{name, schema}, 1, func(values []any) error {
 		columns[strings.ToLower(text(values[0]))] = true
 		return nil
 	})

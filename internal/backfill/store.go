@@ -171,8 +171,10 @@ func (d *Database) write(ctx context.Context, shard Shard, checkpoint Checkpoint
 			if poison.Refused {
 				refused = 1
 			}
+			// Of a value that the database has refused it is known why it is still there.
 			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, refused, fingerprint, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, `+d.now()+`)
-ON CONFLICT (job, table_name, row_key, column_name) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason, refused = excluded.refused, fingerprint = excluded.fingerprint`,
+ON CONFLICT (job, table_name, row_key, column_name) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason, refused = excluded.refused, fingerprint = excluded.fingerprint
+WHERE gormcrypt_quarantine.refused = 0 OR excluded.refused = 1 OR gormcrypt_quarantine.fingerprint <> excluded.fingerprint`,
 				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason, refused, fingerprint(poison.Stored)); err != nil {
 				return fmt.Errorf("writing to the quarantine: %w", err)
 			}

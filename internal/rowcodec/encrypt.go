@@ -94,11 +94,21 @@ func (c column) sealPlain(row backfill.Row, plain any) (any, error) {
 	return c.seal(row, value)
 }
 
+// check opens a value as the Go type that programs open it to.
 func (s sealing) check(row backfill.Row, stored any) error {
 	if !isSealed(stored) {
+		if _, err := s.sealPlain(row, stored); err != nil { // which is why it is left
+			return err
+		}
 		return errStillPlain
 	}
-	return s.checkOpens(row, stored)
+	err := s.checkOpens(row, stored)
+	if detail := (*ciphertext.Error)(nil); errors.As(err, &detail) {
+		saying := *detail
+		saying.Err = fmt.Errorf("%w; if it is plaintext all the same, say so by TakeForPlaintext", detail.Err)
+		return &saying
+	}
+	return err
 }
 
 // checkOpens opens a value as the Go type that programs open it to.
