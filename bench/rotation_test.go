@@ -46,6 +46,9 @@ type rotated struct {
 	Note  string `gorm:"serializer:encrypted"`
 }
 
+// rotatedName is its table as SQL.
+const rotatedName = `"rotateds"`
+
 // rotatedTable is a table of rotated, of which copies are made.
 type rotatedTable struct {
 	open            func(testing.TB) testdb.Database
@@ -191,14 +194,13 @@ func BenchmarkRotation(b *testing.B) {
 func benchmarkRotation(b *testing.B, open func(testing.TB) testdb.Database) {
 	table := newRotated(b, open, *rotatedRows)
 	config := rotation.Config{Limits: fast}
-	var rates [rotationSides][]float64
-	ratios := map[string][]float64{}
+	var all rounds
 	for round := 0; b.Loop(); round++ {
 		var took [rotationSides]time.Duration
 		for turn := range 3 {
 			switch (turn + round) % 3 {
 			case rotating:
-				took[rotating], took[rewriting] = table.rotate(b, &recorder{Database: table.copy(b, table.size)}, config)
+				took[rotating], took[rewriting] = table.rotate(b, &recorder{Database: table.copy(b, table.size), table: rotatedName}, config)
 			case replaying:
 				took[replaying], took[rewritingAgain] = table.replay(b, config)
 			case saving:
@@ -207,23 +209,9 @@ func benchmarkRotation(b *testing.B, open func(testing.TB) testdb.Database) {
 			}
 			runtime.GC()
 		}
-		for side, t := range took {
-			rates[side] = append(rates[side], float64(table.size)/t.Seconds())
-		}
-		for name, pair := range map[string][2]int{
-			"x-floor": {rotating, replaying}, "x-floor-rewriting": {rewriting, rewritingAgain},
-			"x-floor-unverified": {rotating, rewritingAgain}, "x-save": {rotating, saving},
-		} {
-			ratios[name] = append(ratios[name], float64(took[pair[1]])/float64(took[pair[0]]))
-		}
+		all.add(table.size, took)
 	}
-	for name, all := range ratios {
-		b.ReportMetric(middle(all), name)
-	}
-	for side, name := range []string{"rows/s", "rows/s-floor", "rows/s-save", "rows/s-rewriting", "rows/s-floor-rewriting"} {
-		b.ReportMetric(middle(rates[side]), name)
-	}
-	b.ReportMetric(0, "ns/op") // a round of all sides, which says nothing
+	all.report(b)
 }
 
 // The sides of the comparison, and the first phase of two of them.
@@ -236,6 +224,39 @@ const (
 	rotationSides
 )
 
+// rounds are the rates of all rounds, and their ratios.
+type rounds struct {
+	rates  [rotationSides][]float64
+	ratios map[string][]float64
+}
+
+// add adds a round: how long each side took for so many rows.
+func (s *rounds) add(rows int, took [rotationSides]time.Duration) {
+	if s.ratios == nil {
+		s.ratios = map[string][]float64{}
+	}
+	for side, t := range took {
+		s.rates[side] = append(s.rates[side], float64(rows)/t.Seconds())
+	}
+	for name, pair := range map[string][2]int{
+		"x-floor": {rotating, replaying}, "x-floor-rewriting": {rewriting, rewritingAgain},
+		"x-floor-unverified": {rotating, rewritingAgain}, "x-save": {rotating, saving},
+	} {
+		s.ratios[name] = append(s.ratios[name], float64(took[pair[1]])/float64(took[pair[0]]))
+	}
+}
+
+func (s *rounds) report(b *testing.B) {
+	b.Helper()
+	for name, all := range s.ratios {
+		b.ReportMetric(middle(all), name)
+	}
+	for side, name := range []string{"rows/s", "rows/s-floor", "rows/s-save", "rows/s-rewriting", "rows/s-floor-rewriting"} {
+		b.ReportMetric(middle(s.rates[side]), name)
+	}
+	b.ReportMetric(0, "ns/op") // a round of all sides, which says nothing
+}
+
 func middle(all []float64) float64 {
 	slices.Sort(all)
 	return all[len(all)/2]
@@ -245,27 +266,22 @@ func middle(all []float64) float64 {
 // written.
 func (t rotatedTable) replay(b *testing.B, config rotation.Config) (all, rewriting time.Duration) {
 	b.Helper()
-	r := &recorder{Database: t.copy(b, t.size), keep: true}
+	r := &recorder{Database: t.copy(b, t.size), table: rotatedName, keep: true}
 	t.rotate(b, r, config)
-	target := t.copy(b, t.size).Plain(b)
-	defer target.Close()
-	connections := runtime.GOMAXPROCS(0)
-	target.SetMaxIdleConns(connections)
-	runtime.GC()
-	start := time.Now()
-	changed, lastWrite, err := replay(context.Background(), target, r.steps, connections)
-	all = time.Since(start)
-	if err != nil || changed != int64(t.size) {
-		b.Fatalf("the floor has changed %d rows: %v", changed, err)
-	}
-	return all, lastWrite.Sub(start)
+	return r.replay(b, t.copy(b, t.size), t.size)
 }
 
 // save returns how long it takes to rotate rows by GORM alone.
 func (t rotatedTable) save(b *testing.B, rows int) time.Duration {
 	b.Helper()
 	db := t.use(b, t.copy(b, rows).Open(b, nil), t.promoted)
-	var found []rotated
+	return saveAll[rotated](b, db)
+}
+
+// saveAll saves every row of a table.
+func saveAll[model any](b *testing.B, db *gorm.DB) time.Duration {
+	b.Helper()
+	var found []model
 	start := time.Now()
 	err := db.FindInBatches(&found, 1000, func(tx *gorm.DB, _ int) error {
 		for i := range found {
