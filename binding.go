@@ -73,7 +73,7 @@ func (p *policy) inserted(values clause.Values) bool {
 // may differ from the one that was to be inserted, so what the new value is
 // bound to must be written beside it or be what the rows conflict in.
 func (p *policy) sealConflict(ctx context.Context, conflict clause.OnConflict, assignment clause.Assignment) (any, error) {
-	if !isExcluded(assignment.Value, p.field) {
+	if !isExcluded(assignment.Value, p.ownField()) {
 		return p.seal(ctx, assignment.Value, conflictingRow(conflict.DoUpdates))
 	}
 	for _, field := range p.bind {

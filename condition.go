@@ -113,9 +113,13 @@ func (p *Plugin) checkSelect(stmt *gorm.Statement, expr clause.Expression) claus
 				_, _ = p.conditions(stmt).column(column) // which may not be told apart, and is read as text
 			}
 		}
+		if p.tables.besides.Load() {
+			e.Columns = p.withBesides(stmt, e.Columns)
+		}
 		if p.tables.bound.Load() {
 			return p.orderSelect(stmt, e)
 		}
+		return e
 	case clause.Expr:
 		return p.checkSelectText(stmt, e, e.SQL, e.Vars)
 	case clause.NamedExpr:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"database/sql/driver"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,11 +26,49 @@ import (
 // without a primary key, whose rows could not be told apart, and for two models
 // that do not agree on a column; and the error of the database.
 func Manifest(db *gorm.DB) (manifest.Manifest, error) {
+	declarations, err := declarations(db, func(s *schema.Schema) (bool, error) {
+		exists, err := hasTable(db, s.Table)
+		if exists && len(s.PrimaryFields) == 0 {
+			err = &ModelError{Model: s.ModelType.String(), Problem: "it has encrypted fields and no primary key, so its rows cannot be told apart", Fix: "add a primary key"}
+		}
+		return exists, err
+	})
+	if err != nil {
+		return manifest.Manifest{}, err
+	}
+	m := manifest.Manifest{Format: manifest.Format, Tables: []manifest.Table{}}
+	for _, declared := range declarations {
+		m.Tables = append(m.Tables, declared.Table)
+	}
+	return m, m.Check()
+}
+
+// Declaration is what models say of one table, or of what a result is read into.
+type Declaration struct {
+	manifest.Table
+	// Names are those of all columns, encrypted or not.
+	Names []string
+	// Types are the Go types of the values of the encrypted columns, by name.
+	Types map[string]reflect.Type
+}
+
+// Declarations returns what the models of db and those that they are related to
+// say of encrypted columns, in the order of [Manifest], without asking the
+// database: also of structs that have no table, and of those that have no primary
+// key. It is for checking models where there is no database.
+//
+// It returns ErrNoPlugin if db is without the plugin, and a *ModelError for two
+// models that do not agree on a column.
+func Declarations(db *gorm.DB) ([]Declaration, error) {
+	return declarations(db, func(*schema.Schema) (bool, error) { return true, nil })
+}
+
+func declarations(db *gorm.DB, isMeant func(*schema.Schema) (bool, error)) ([]Declaration, error) {
 	p, ok := db.Plugins[(&Plugin{}).Name()].(*Plugin)
 	if !ok {
-		return manifest.Manifest{}, ErrNoPlugin
+		return nil, ErrNoPlugin
 	}
-	tables := map[string]*manifest.Table{}
+	tables := map[string]*Declaration{}
 	models := *p.models.Load()
 	bySchema := slices.SortedFunc(func(yield func(*schema.Schema) bool) {
 		for s, m := range models {
@@ -39,29 +78,26 @@ func Manifest(db *gorm.DB) (manifest.Manifest, error) {
 		}
 	}, func(a, b *schema.Schema) int { return cmp.Compare(a.ModelType.String(), b.ModelType.String()) })
 	for _, s := range bySchema {
-		exists, err := hasTable(db, s.Table)
-		if err != nil {
-			return manifest.Manifest{}, err
-		}
-		if !exists {
+		if ok, err := isMeant(s); err != nil {
+			return nil, err
+		} else if !ok {
 			continue
 		}
-		described, err := models[s].manifest()
+		declared, err := models[s].declaration()
 		if err != nil {
-			return manifest.Manifest{}, err
+			return nil, err
 		}
 		if before := tables[s.Table]; before == nil {
-			tables[s.Table] = &described
-		} else if err := mergeTable(before, described, s); err != nil {
-			return manifest.Manifest{}, err
+			tables[s.Table] = &declared
+		} else if err := before.merge(declared, s); err != nil {
+			return nil, err
 		}
 	}
-	m := manifest.Manifest{Format: manifest.Format, Tables: []manifest.Table{}}
-	for _, table := range tables {
-		m.Tables = append(m.Tables, *table)
+	var all []Declaration
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		all = append(all, *tables[name])
 	}
-	slices.SortFunc(m.Tables, func(a, b manifest.Table) int { return cmp.Compare(a.Name, b.Name) })
-	return m, m.Check()
+	return all, nil
 }
 
 // hasTable asks the database for a table. GORM's own question drops its error.
@@ -82,14 +118,11 @@ func hasTable(db *gorm.DB, table string) (bool, error) {
 	return false, nil
 }
 
-// manifest describes the table of a model.
-func (m *modelPolicy) manifest() (manifest.Table, error) {
-	t := manifest.Table{Name: m.schema.Table}
+// declaration returns what a model says of its table.
+func (m *modelPolicy) declaration() (Declaration, error) {
+	t := Declaration{Table: manifest.Table{Name: m.schema.Table}, Names: slices.Clone(m.schema.DBNames), Types: map[string]reflect.Type{}}
 	for _, field := range m.schema.PrimaryFields {
 		t.PrimaryKey = append(t.PrimaryKey, field.DBName)
-	}
-	if len(t.PrimaryKey) == 0 {
-		return t, &ModelError{Model: m.schema.ModelType.String(), Problem: "it has encrypted fields and no primary key, so its rows cannot be told apart", Fix: "add a primary key"}
 	}
 	for _, field := range m.schema.Fields {
 		policy := m.byField[field]
@@ -115,6 +148,7 @@ func (m *modelPolicy) manifest() (manifest.Table, error) {
 			column.Bind = append(column.Bind, manifest.Bound{Column: bound.DBName, Type: kind})
 		}
 		t.Columns = append(t.Columns, column)
+		t.Types[column.Name] = policy.inner
 	}
 	for _, x := range m.indexes {
 		described := manifest.Index{
@@ -203,8 +237,8 @@ func examples(t reflect.Type) []any {
 	return all
 }
 
-// mergeTable adds what another model says of the same table.
-func mergeTable(t *manifest.Table, other manifest.Table, s *schema.Schema) error {
+// merge adds what another model says of the same table.
+func (t *Declaration) merge(other Declaration, s *schema.Schema) error {
 	differ := func(name string) error {
 		return &ModelError{Model: s.ModelType.String(), Field: name, Problem: "another model of the table " + t.Name + " describes it otherwise", Fix: "give both the same tags"}
 	}
@@ -215,6 +249,7 @@ func mergeTable(t *manifest.Table, other manifest.Table, s *schema.Schema) error
 		at := slices.IndexFunc(t.Columns, func(c manifest.Column) bool { return c.Name == column.Name })
 		if at < 0 {
 			t.Columns = append(t.Columns, column)
+			t.Types[column.Name] = other.Types[column.Name]
 		} else if !reflect.DeepEqual(t.Columns[at], column) {
 			return differ(column.Name)
 		}
@@ -225,6 +260,11 @@ func mergeTable(t *manifest.Table, other manifest.Table, s *schema.Schema) error
 			t.Indexes = append(t.Indexes, x)
 		} else if !reflect.DeepEqual(t.Indexes[at], x) {
 			return differ(x.Name)
+		}
+	}
+	for _, name := range other.Names {
+		if !slices.Contains(t.Names, name) {
+			t.Names = append(t.Names, name)
 		}
 	}
 	return nil

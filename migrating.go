@@ -155,6 +155,13 @@ var ErrLooksSealed = errors.New("the value reads like ciphertext, and would be t
 // plainForm returns a value as it is stored in the clear: text, or bytes in a binary
 // column, as GORM stores it in a field that is not encrypted.
 func (p *policy) plainForm(plaintext any) (driver.Value, error) {
+	if p.beside != nil {
+		raw, err := rawForm(plaintext)
+		if s, ok := raw.(string); ok && isSealedForm(s) {
+			return nil, ErrLooksSealed
+		}
+		return raw, err
+	}
 	s, null, err := plainText(plaintext)
 	switch {
 	case err != nil || null:

@@ -39,6 +39,10 @@ type policy struct {
 	bind []*schema.Field
 	// migrating says whether the column may hold plaintext too.
 	migrating migrating
+	// beside is the policy of the column that takes the ciphertext, if this one holds
+	// none, and besideField is its field. Of that policy, besideOf is this one.
+	beside, besideOf *policy
+	besideField      *schema.Field
 }
 
 // modelPolicy holds the policies of one model.
@@ -50,6 +54,8 @@ type modelPolicy struct {
 	// byField are the same by the field's own name in its struct.
 	byField map[*schema.Field]*policy
 	indexes []*index
+	// besides are the policies of columns with another beside.
+	besides []*policy
 	// bound are the policies that are bound to a column, by its folded name.
 	bound map[string][]*policy
 	// plain is the count of tables.changes at which the model's table was found to
@@ -95,7 +101,7 @@ func (p *Plugin) parseModel(s *schema.Schema) (*modelPolicy, error) {
 		bound:   map[string][]*policy{},
 	}
 	for _, field := range s.Fields {
-		if isBlindIndex(field) {
+		if isBlindIndex(field) || isBeside(field) {
 			continue
 		}
 		if !isMarked(field) {
@@ -125,6 +131,13 @@ func (p *Plugin) parseModel(s *schema.Schema) (*modelPolicy, error) {
 		m.columns[fold(field.DBName)] = policy
 		for _, bound := range policy.bind {
 			m.bound[fold(bound.DBName)] = append(m.bound[fold(bound.DBName)], policy)
+		}
+	}
+	for _, field := range s.Fields {
+		if isBeside(field) && field.DBName != "" {
+			if err := m.parseBeside(field); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, field := range s.Fields {
@@ -224,9 +237,16 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 		p.inner, p.held = inner.InnerType(), true
 		config.Named = true
 	}
-	var problem, fix string
-	if config.Binary, problem, fix = columnType(field); problem != "" {
-		return nil, modelError(field, problem, fix)
+	checks := []func() (problem, fix string){p.checkGoType, p.checkKeys, p.checkDefault, p.checkIndexes}
+	if besideField(field) == nil {
+		var problem, fix string
+		if config.Binary, problem, fix = columnType(field); problem != "" {
+			if o.migrating != "" {
+				fix = "add a field of the type encryptedtype.Beside, as docs/migrations.md says"
+			}
+			return nil, modelError(field, problem, fix)
+		}
+		checks = append(checks, p.checkSize, p.checkPlainForm)
 	}
 	if config.Deterministic {
 		if err := checkIndexKey(field, cipher, "it is deterministic, which"); err != nil {
@@ -237,9 +257,7 @@ func parsePolicy(field *schema.Field, cipher *ciphertext.Cipher) (*policy, error
 	if p.column, err = cipher.Column(config); err != nil {
 		return nil, modelError(field, err.Error(), "see the documentation of ciphertext.ColumnConfig")
 	}
-	for _, check := range []func() (problem, fix string){
-		p.checkGoType, p.checkKeys, p.checkDefault, p.checkIndexes, p.checkSize, p.checkPlainForm,
-	} {
+	for _, check := range checks {
 		if problem, fix := check(); problem != "" {
 			return nil, modelError(field, problem, fix)
 		}

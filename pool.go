@@ -317,7 +317,7 @@ func (unreachable) Driver() driver.Driver                          { return nil 
 // table and its columns, and scans the result into the model, which has encrypted
 // fields.
 func readsOwnModel(stmt *gorm.Statement, m *modelPolicy) bool {
-	if m == nil || len(m.byField) == 0 {
+	if m == nil || len(m.byField) == 0 || len(m.besides) > 0 {
 		return false
 	}
 	s := stmt.Schema

@@ -82,8 +82,9 @@ func openRows(stmt *gorm.Statement, rows *sql.Rows, columns []resultColumn, keep
 	for i := range o.values {
 		o.into = append(o.into, &o.values[i])
 	}
+	o.columns = o.columns[:o.hideBesides()]
 	if !keep {
-		o.joined = joinedRelations(stmt, names)
+		o.joined = joinedRelations(stmt, o.columns)
 	}
 	// A handle of its own for every result: it leaves no goroutine behind.
 	db := sql.OpenDB(handover{})
@@ -158,8 +159,8 @@ func (o *openedRows) try() error {
 	o.targets = make([]target, len(o.columns))
 	defer func() { o.targets = nil }()
 	var failed error
-	for i, from := range o.origins {
-		if from.policy != nil {
+	for i := range o.columns {
+		if o.origins[i].policy != nil {
 			_, err := o.open(i, o.values[i])
 			failed = also(failed, err)
 		}
@@ -182,9 +183,9 @@ func (o *openedRows) fill(dest []driver.Value) {
 	for _, relation := range o.joined {
 		relation.next(o.values)
 	}
-	for i, value := range o.values {
+	for i := range o.columns {
 		dest[i] = nil
-		opened, err := o.open(i, value)
+		opened, err := o.open(i, o.values[i])
 		switch {
 		case err != nil:
 			o.err = also(o.err, err)
@@ -212,6 +213,11 @@ func (o *openedRows) open(i int, stored any) (any, error) {
 		return stored, nil
 	case policy == nil:
 		return stored, o.checkUnknown(i, stored)
+	case stored == nil && policy.beside != nil:
+		var err error
+		if stored, err = o.sealedBeside(i); err != nil || stored == nil {
+			return nil, err
+		}
 	case stored == nil:
 		return nil, nil
 	}
@@ -221,7 +227,7 @@ func (o *openedRows) open(i int, stored any) (any, error) {
 			return stored, nil // which the serializer opens in place
 		}
 	}
-	bound, err := o.bound(i)
+	bound, err := o.bound(i, stored)
 	if err != nil {
 		return nil, err
 	}
@@ -272,11 +278,11 @@ func (o *openedRows) checkUnknown(i int, stored any) error {
 	return &Error{Op: "open", Column: o.columns[i], Err: ErrUnknownOrigin}
 }
 
-// bound returns the values that the ciphertext of a column is bound to, from the
-// row that it is in.
-func (o *openedRows) bound(i int) ([]ciphertext.Bound, error) {
+// bound returns the values that what is stored for a column is bound to, from the row
+// that it is in.
+func (o *openedRows) bound(i int, stored any) ([]ciphertext.Bound, error) {
 	from := o.origins[i]
-	if from.policy.isPlain(o.values[i]) {
+	if from.policy.isPlain(stored) {
 		return nil, nil
 	}
 	var all []ciphertext.Bound

@@ -3,6 +3,7 @@ package gormcrypt
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,6 +31,9 @@ func (p *Plugin) sealValues(stmt *gorm.Statement, expr clause.Expression) clause
 	models := p.target(stmt)
 	plain := values
 	values, err := models.indexRows(stmt.Context, values)
+	if err == nil {
+		values, err = models.besideRows(values)
+	}
 	if p.refuse(stmt, err) {
 		return clause.Values{Columns: plain.Columns[:1], Values: [][]any{{refused{err}}}}
 	}
@@ -150,6 +154,9 @@ func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, same func
 	models := p.target(stmt)
 	set, failure := models.indexSet(stmt.Context, set)
 	if failure == nil {
+		set, failure = models.besideSet(set)
+	}
+	if failure == nil {
 		failure = p.checkPlainSet(stmt, models, set)
 	}
 	if failure == nil {
@@ -171,6 +178,9 @@ func (p *Plugin) sealAssignments(stmt *gorm.Statement, set clause.Set, same func
 // seal returns what the driver gets for a value: text, bytes, or nil for NULL.
 func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, error) {
 	if sealed, ok := asSealed(value); ok {
+		if p.beside != nil || p.besideOf != nil {
+			return nil, p.fail(fmt.Errorf("%w: it is migrating beside %s; pass the value itself", ErrUnsealed, p.field.Name))
+		}
 		if sealed.policy == nil || !sealed.policy.sameAs(p) {
 			return nil, p.fail(ErrUnsealed)
 		}
@@ -183,6 +193,10 @@ func (p *policy) seal(ctx context.Context, value any, row writtenRow) (any, erro
 	switch {
 	case plaintext == nil:
 		return nil, nil
+	case p.beside != nil || p.besideOf != nil:
+		if stored, null, err := p.sealBeside(plaintext); stored != nil || null || err != nil {
+			return stored, err
+		}
 	case p.migrating == migratingRead:
 		plain, err := p.plainForm(plaintext)
 		if err != nil {

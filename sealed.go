@@ -80,6 +80,9 @@ func Seal(db *gorm.DB, model any, field string, value any) (Sealed, error) {
 		return Sealed{}, &ModelError{Model: stmt.Schema.ModelType.String(), Field: field, Problem: fmt.Sprintf("a %T, or nil, was given", model),
 			Fix: "give a pointer to a struct"}
 	}
+	if policy.beside != nil {
+		return Sealed{}, policy.fail(fmt.Errorf("%w: it is migrating beside %s, and written to two columns; pass the value itself", ErrUnsealed, policy.besideField.Name))
+	}
 	sealed := Sealed{policy: policy}
 	into := &modelRow{stmt, row}
 	stored, err := policy.seal(db.Statement.Context, value, into)

@@ -34,6 +34,8 @@ type comparison struct {
 	// named is the column as the text names it, and plain the one that has what the
 	// index is of, in a table where that may be plaintext; otherwise it is empty.
 	named, plain string
+	// isNull says that it is compared with NULL only.
+	isNull bool
 	// filter is the number of the filter for it, from 1.
 	filter int
 	list   bool // behind IN
@@ -117,7 +119,7 @@ func (c *comparison) appendTerms(terms, searched []any) ([]any, error) {
 		for _, sealed := range found {
 			terms = append(terms, searchTerm{stored: c.policy.stored(sealed)})
 		}
-		if err == nil && c.policy.migrating != "" {
+		if err == nil && c.policy.migrating != "" && c.plain == "" {
 			terms, err = c.policy.appendPlainTerm(terms, searched[0])
 		}
 	}
@@ -196,6 +198,8 @@ func (p *Plugin) rewriteFiltered(stmt *gorm.Statement, read *readStatement, quer
 		case c.policy == nil && c.index == nil: // cut
 			w.upTo(c.start)
 			w.done = c.end
+		case c.isNull:
+			w.nullTest(c)
 		default:
 			wanted, err := w.comparison(stmt.Context, c)
 			if err != nil {
@@ -306,7 +310,7 @@ func (w *rewriter) terms(ctx context.Context, terms []any, c *comparison) (_ []a
 			return nil, nil, nil, err
 		}
 		if c.plain != "" {
-			if plain, err = c.index.of[0].appendPlainTerm(plain, group[0]); err != nil {
+			if plain, err = c.plainPolicy().appendPlainTerm(plain, group[0]); err != nil {
 				return nil, nil, nil, err
 			}
 		}
@@ -398,6 +402,12 @@ func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, 
 		if last, ok := r.comparedColumn(tokens, i, before, from, inside); ok {
 			return last, true
 		}
+		if from.policy.beside != nil {
+			if source := inside.source(qualifier, fold(column)); source == nil || source.derived != nil {
+				return 0, false
+			}
+			c.plain, column = table+column, quoteLike(column, from.policy.besideField.DBName)
+		}
 	default:
 		if c.index = inside.searchIndex(qualifier, fold(tokens[i].Text), r.models(from.policy.field.Schema.Table), from.policy); c.index == nil {
 			return 0, false
@@ -409,6 +419,46 @@ func (r *resolver) compared(tokens []sqltext.Token, i, before int, from origin, 
 		c.plain = table + named
 	}
 	return r.comparison(tokens, i, before, c, from, inside)
+}
+
+// plainPolicy is that of the column that has plaintext where there is no term.
+func (c *comparison) plainPolicy() *policy {
+	if c.index != nil {
+		return c.index.of[0]
+	}
+	return c.policy
+}
+
+// nullTest reads a comparison with NULL of a column that has another beside.
+func (r *resolver) nullTest(tokens []sqltext.Token, i, before int, from origin, inside *scope) (last int, err error) {
+	c := comparison{policy: from.policy, isNull: true, start: tokens[before+1].Start}
+	qualifier, table := "", ""
+	if before+1 < i {
+		qualifier, table = tokens[i-2].Text, r.query[c.start:tokens[i-2].End]+"."
+	}
+	if source := inside.source(qualifier, fold(tokens[i].Text)); source == nil || source.derived != nil {
+		return 0, from.policy.queryError("it is migrating beside another column, which a subquery does not have; compare it with NULL inside")
+	}
+	column := r.query[tokens[i].Start:tokens[i].End]
+	c.plain, c.column = table+column, table+quoteLike(column, from.policy.besideField.DBName)
+	for last = i + 1; !tokens[last].Is("NULL", "ISNULL", "NOTNULL"); last++ {
+		c.negated = c.negated || tokens[last].Is("NOT")
+	}
+	c.negated = c.negated || tokens[last].Is("NOTNULL")
+	c.end = tokens[last].End
+	r.comparisons = append(r.comparisons, c)
+	return last, nil
+}
+
+// nullTest writes one.
+func (w *rewriter) nullTest(c *comparison) {
+	w.upTo(c.start)
+	if c.negated {
+		w.text.WriteString("(" + c.plain + " IS NOT NULL OR " + c.column + " IS NOT NULL)")
+	} else {
+		w.text.WriteString("(" + c.plain + " IS NULL AND " + c.column + " IS NULL)")
+	}
+	w.done = c.end
 }
 
 // quoteLike returns a name as SQL, in the quotes of another.

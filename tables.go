@@ -21,8 +21,9 @@ type tables struct {
 	// changes counts the models that were added, so that what was found out before
 	// is not relied on.
 	changes atomic.Int64
-	// bound says that any model has a column that is bound to others.
-	bound atomic.Bool
+	// bound says that any model has a column that is bound to others, and besides that
+	// one has a column beside another.
+	bound, besides atomic.Bool
 }
 
 // tableNames are names that an encrypted column, or a table with one, has.
@@ -166,6 +167,9 @@ func (t *tables) add(m *modelPolicy) error {
 	if len(m.bound) > 0 {
 		t.bound.Store(true)
 	}
+	if len(m.besides) > 0 {
+		t.besides.Store(true)
+	}
 	names := tableNames{columns: map[string]bool{}, tables: map[string]bool{}}
 	if before := t.names.Load(); before != nil {
 		maps.Copy(names.columns, before.columns)
@@ -190,8 +194,10 @@ func (t *tables) add(m *modelPolicy) error {
 // sameAs reports whether both write what the other reads.
 func (p *policy) sameAs(q *policy) bool {
 	mine, other := p.column.ColumnConfig, q.column.ColumnConfig
-	mine.Named, other.Named = false, false // values open with and without
-	if mine != other || len(p.bind) != len(q.bind) || p.migrating != q.migrating {
+	if !mine.Deterministic { // whose ciphertexts would not be equal
+		mine.Named, other.Named = false, false // values open with and without
+	}
+	if mine != other || len(p.bind) != len(q.bind) || p.migrating != q.migrating || (p.beside == nil) != (q.beside == nil) {
 		return false
 	}
 	for i, bound := range p.bind {

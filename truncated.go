@@ -164,16 +164,22 @@ func (o *openedRows) matches(f *filter) (bool, error) {
 	}
 	held := make([]any, len(f.columns))
 	for i, column := range f.columns {
-		if o.values[column] == nil {
+		policy, stored := o.origins[column].policy, o.values[column]
+		if stored == nil && policy.beside != nil {
+			var err error
+			if stored, err = o.sealedBeside(column); err != nil {
+				return false, err
+			}
+		}
+		if stored == nil {
 			return false, nil
 		}
-		bound, err := o.bound(column)
+		bound, err := o.bound(column, stored)
 		if err != nil {
 			return false, err
 		}
-		policy := o.origins[column].policy
 		fresh := reflect.New(policy.inner)
-		if err := policy.openInto(fresh.Interface(), o.values[column], bound); err != nil {
+		if err := policy.openInto(fresh.Interface(), stored, bound); err != nil {
 			return false, err
 		}
 		held[i] = fresh.Elem().Interface()

@@ -1,6 +1,7 @@
 package gormcrypt
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -298,6 +299,14 @@ func (r *resolver) expression(tokens []sqltext.Token, inside *scope, columns []r
 			r.oneVersion = append(r.oneVersion, from.policy)
 			continue
 		}
+		if from.policy != nil && from.policy.beside != nil && list == "" && isNullTest(tokens, i, before) {
+			last, err := r.nullTest(tokens, i, before, from, inside)
+			if err != nil {
+				return true, err
+			}
+			i = last
+			continue
+		}
 		if (from.policy != nil || from.index != nil) && list == "" {
 			if last, ok := r.compared(tokens, i, before, from, inside); ok {
 				i = last
@@ -422,7 +431,7 @@ func (r *resolver) insert(s *sqltext.Statement, inside *scope) error {
 		if s.Columns != nil && len(cells) != len(s.Columns) {
 			return &Error{Op: "seal", Table: s.Table.Name, Err: fmt.Errorf("%w (a row has another number of values than there are columns)", ErrHandWritten)}
 		}
-		if err := r.indexed(models, row, true); err != nil {
+		if err := errors.Join(r.indexed(models, row, true), r.checkBesides(models, row)); err != nil {
 			return err
 		}
 		for i, cell := range cells {
@@ -487,7 +496,7 @@ func (r *resolver) assignments(s *sqltext.Statement, inside *scope) error {
 	if err := models.checkBoundTogether(together, same); err != nil {
 		return err
 	}
-	if err := r.indexed(models, row, false); err != nil {
+	if err := errors.Join(r.indexed(models, row, false), r.checkBesides(models, row)); err != nil {
 		return err
 	}
 	for _, assignment := range s.Set {

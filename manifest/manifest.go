@@ -1,7 +1,8 @@
 // Package manifest describes the encrypted columns of a database without the Go
 // models that they come from, as JSON: for programs that rotate keys and check
 // tables without the application's source, and to be checked in, so that a change
-// that would leave values unreadable is seen before it is deployed.
+// that would leave values unreadable is seen before it is deployed, by Check of
+// package migrations.
 //
 // A manifest holds names and options, and nothing of a key or a value.
 package manifest

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,19 +120,14 @@ func ugly(where testdb.Database) []string {
 	return all
 }
 
-// index makes an index of the plaintext, which holds no long texts.
-func (c customers) index(want map[int64]*string) {
+// fillIndexed is fill for a table with an index of the plaintext, by_email, which
+// takes no long texts.
+func (c customers) fillIndexed(rows int) map[int64]*string {
 	c.Helper()
-	for id, email := range want {
-		if email != nil && len(*email) > 2000 {
-			delete(want, id)
-		}
+	if _, err := c.pool.ExecContext(context.Background(), "CREATE INDEX by_email ON customers (email)"); err != nil {
+		c.Fatal(err)
 	}
-	for _, statement := range []string{"DELETE FROM customers WHERE length(email) > 2000", "CREATE INDEX by_email ON customers (email)"} {
-		if _, err := c.pool.ExecContext(context.Background(), statement); err != nil {
-			c.Fatal(err)
-		}
-	}
+	return c.fillWith(slices.DeleteFunc(ugly(c.where), func(text string) bool { return len(text) > 2000 }), rows)
 }
 
 // hasIndex reports whether the database has an index.
@@ -147,7 +143,11 @@ func (c customers) hasIndex(name string) bool {
 // kind of text and with NULL. It returns what each has.
 func (c customers) fill(rows int) map[int64]*string {
 	c.Helper()
-	special := ugly(c.where)
+	return c.fillWith(ugly(c.where), rows)
+}
+
+func (c customers) fillWith(special []string, rows int) map[int64]*string {
+	c.Helper()
 	want := map[int64]*string{}
 	var all []plainCustomer
 	for i := range rows {
