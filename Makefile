@@ -35,6 +35,7 @@ soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on e
 	go test ./internal/backfill -run TestSimulation -schedules=1000000 -timeout 1h
 	cd integration_test && go test ./rotation -run 'TestKilled|TestNoWriteIsLost' -rotation.kills=100 -rotation.seeds=200 -timeout 2h
 	cd integration_test && go test ./sqlitetable -run TestKilled -sqlitetable.kills=1000
+	cd integration_test && go test ./migrations -run 'TestKilled|Agrees' -migrations.kills=100 -migrations.forms=100000 -timeout 2h
 
 .PHONY: paths
 paths: ## docs/gorm-paths.md anew, from what the conformance suite finds

@@ -54,6 +54,9 @@ func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Repor
 	if r, err = m.enter(ctx, r, Backfilling); err != nil {
 		return rotation.Report{}, err
 	}
+	if err := m.cancel(ctx, "the migration goes on after all", "decrypt "); err != nil {
+		return rotation.Report{}, err
+	}
 	title, writers := "encrypt "+m.String(), "a program without the tag, or with migrating=read"
 	if m.index != nil {
 		title, writers = "index "+m.String(), "a program that does not write the index"

@@ -256,7 +256,7 @@ func (m *Migration) next(r record) string {
 	case None:
 		return "nothing was done yet: look at Plan, and run Expand"
 	case Expanding:
-		return "Expand has begun and is not done: run it again, or Revert"
+		return "the table has a part of what Expand makes: run Expand again, or Revert"
 	case Expanded:
 		return "it is expanded: deploy migrating=read, then migrating=write, and run Backfill"
 	case Backfilling:

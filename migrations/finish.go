@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"maps"
 )
 
 // Finish ends a migration: it drops the indexes of the column that find nothing in
@@ -32,7 +33,10 @@ func (m *Migration) Finish(ctx context.Context, config Config) error {
 		if err != nil {
 			return m.failed("looking at the table", err)
 		}
-		r.Dropped = map[string]string{}
+		// Some may still be gone since an earlier time, if Revert was stopped.
+		if r.Dropped = maps.Clone(r.Dropped); r.Dropped == nil {
+			r.Dropped = map[string]string{}
+		}
 		for _, x := range l.indexes {
 			if m.index == nil && !m.column.Deterministic && x.alone && !x.constraint && !isOurs(x.name) {
 				r.Dropped[x.name] = x.definition

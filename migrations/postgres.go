@@ -70,24 +70,26 @@ const patience = 10 * time.Second
 // beside runs a statement that reads and writes go on beside, outside of a
 // transaction.
 func (d postgresDatabase) beside(ctx context.Context, table, statement string) error {
-	return d.tryLocked(ctx, table, func() error {
-		conn, err := d.pool.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		// It may take longer than a limit for statements allows. What is set for the
-		// session is reset, and the connection is thrown away if that fails.
-		if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", patience.Milliseconds())); err != nil {
-			return err
-		}
-		defer d.reset(conn)
-		if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
-			return err
-		}
-		_, err = conn.ExecContext(ctx, statement)
+	return d.tryLocked(ctx, table, func() error { return d.once(ctx, statement) })
+}
+
+func (d postgresDatabase) once(ctx context.Context, statement string) error {
+	conn, err := d.pool.Conn(ctx)
+	if err != nil {
 		return err
-	})
+	}
+	defer conn.Close()
+	// It may take longer than a limit for statements allows. What is set for the
+	// session is reset, and the connection is thrown away if that fails.
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", patience.Milliseconds())); err != nil {
+		return err
+	}
+	defer d.reset(conn)
+	if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, statement)
+	return err
 }
 
 func (d postgresDatabase) reset(conn *sql.Conn) {
@@ -215,44 +217,62 @@ func (d postgresDatabase) widen(ctx context.Context, table, column string, binar
 }
 
 func (d postgresDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
-	if err := d.dropInvalid(ctx, table, index.Name); err != nil {
-		return err
-	}
-	return d.beside(ctx, table, index.statement(quoteTable(table), "CONCURRENTLY IF NOT EXISTS ", ""))
+	return d.makeIndex(ctx, table, index.Name, index.statement(quoteTable(table), "CONCURRENTLY ", ""))
 }
 
 func (d postgresDatabase) recreateIndex(ctx context.Context, table, name, definition string) error {
-	if err := d.dropInvalid(ctx, table, name); err != nil {
-		return err
+	return d.makeIndex(ctx, table, name, strings.Replace(definition, "INDEX ", "INDEX CONCURRENTLY ", 1))
+}
+
+// makeIndex runs the statement of an index until that is there and valid. What is left
+// of one that could not be made, such as by a process that was killed, or behind a
+// lock, has its name too.
+func (d postgresDatabase) makeIndex(ctx context.Context, table, name, statement string) error {
+	for {
+		err := d.tryLocked(ctx, table, func() error {
+			if valid, err := d.indexes(ctx, table, name, true); err != nil || valid {
+				return err
+			}
+			if there, err := d.hasIndex(ctx, table, name); err != nil {
+				return err
+			} else if there {
+				if err := d.once(ctx, d.dropping(table, name)); err != nil {
+					return err
+				}
+			}
+			return d.once(ctx, statement)
+		})
+		var state interface{ SQLState() string }
+		if !errors.As(err, &state) || state.SQLState() != "42P07" {
+			return err
+		}
+		// Another process has begun it meanwhile, or it is one of another table.
+		if there, again := d.hasIndex(ctx, table, name); again != nil || !there {
+			return err
+		}
 	}
-	there, err := d.hasIndex(ctx, table, name)
-	if err != nil || there {
-		return err
-	}
-	return d.beside(ctx, table, strings.Replace(definition, "INDEX ", "INDEX CONCURRENTLY ", 1))
 }
 
 func (d postgresDatabase) hasIndex(ctx context.Context, table, name string) (bool, error) {
-	found, err := texts(ctx, d.pool, "SELECT i.relname::text FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = to_regclass($1) AND i.relname = $2", quoteTable(table), name)
+	return d.indexes(ctx, table, name, false)
+}
+
+// indexes reports whether a table has an index of a name, or a valid one.
+func (d postgresDatabase) indexes(ctx context.Context, table, name string, valid bool) (bool, error) {
+	found, err := texts(ctx, d.pool, "SELECT i.relname::text FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = to_regclass($1) AND i.relname = $2 AND (x.indisvalid OR NOT $3)", quoteTable(table), name, valid)
 	return len(found) > 0, err
 }
 
-// dropInvalid removes what is left of an index that could not be made, such as by a
-// process that was killed.
-func (d postgresDatabase) dropInvalid(ctx context.Context, table, name string) error {
-	found, err := texts(ctx, d.pool, "SELECT i.relname::text FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = to_regclass($1) AND i.relname = $2 AND NOT x.indisvalid", quoteTable(table), name)
-	if err != nil || len(found) == 0 {
-		return err
-	}
-	return d.dropIndex(ctx, table, name)
+func (d postgresDatabase) dropIndex(ctx context.Context, table, name string) error {
+	return d.beside(ctx, table, d.dropping(table, name))
 }
 
-func (d postgresDatabase) dropIndex(ctx context.Context, table, name string) error {
+func (postgresDatabase) dropping(table, name string) string {
 	schema := ""
 	if before, _, found := cutLast(table); found {
 		schema = quoteTable(before) + "."
 	}
-	return d.beside(ctx, table, "DROP INDEX CONCURRENTLY IF EXISTS "+schema+quote(name))
+	return "DROP INDEX CONCURRENTLY IF EXISTS " + schema + quote(name)
 }
 
 func cutLast(name string) (before, after string, found bool) {

@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
 	"github.com/gormcrypt/gormcrypt/rotation"
@@ -44,16 +45,14 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	if r, err = m.enter(ctx, r, Reverting); err != nil {
 		return rotation.Report{}, err
 	}
-	if err := m.cancel(ctx); err != nil {
+	if err := m.cancel(ctx, "the migration is reverted", "encrypt ", "index "); err != nil {
 		return rotation.Report{}, err
 	}
 	if err := m.unenforce(ctx, db); err != nil {
 		return rotation.Report{}, err
 	}
-	for name, definition := range r.Dropped {
-		if err := db.recreateIndex(ctx, m.table.Name, name, definition); err != nil {
-			return rotation.Report{}, m.failed("making the index "+name+" again", err)
-		}
+	if r, err = m.recreateIndexes(ctx, db, r); err != nil {
+		return rotation.Report{}, err
 	}
 	if m.index != nil {
 		return rotation.Report{}, m.contract(ctx, db, config, r)
@@ -78,26 +77,47 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	return report, m.store.remove(ctx, Reverted)
 }
 
-// cancel cancels the job that encrypts, if one goes on.
-func (m *Migration) cancel(ctx context.Context) error {
+// recreateIndexes makes the indexes again that Finish has dropped, and takes them off
+// the record then: the next Finish drops those that are there.
+func (m *Migration) recreateIndexes(ctx context.Context, db database, r record) (record, error) {
+	if len(r.Dropped) == 0 {
+		return r, nil
+	}
+	for name, definition := range r.Dropped {
+		if err := db.recreateIndex(ctx, m.table.Name, name, definition); err != nil {
+			return r, m.failed("making the index "+name+" again", err)
+		}
+	}
+	r.Dropped = nil
+	return r, m.store.save(ctx, Reverting, r)
+}
+
+// cancel cancels the jobs of the migration that go the other way, if any go on.
+func (m *Migration) cancel(ctx context.Context, reason string, titles ...string) error {
 	jobs, err := rotation.Jobs(ctx, m.db)
 	if err != nil {
 		return err
 	}
 	for _, job := range jobs {
-		if (job.Title == "encrypt "+m.String() || job.Title == "index "+m.String()) && (job.State == rotation.Running || job.State == rotation.Paused) {
-			if err := rotation.Cancel(ctx, m.db, job.ID, "the migration is reverted"); err != nil {
-				return err
-			}
+		if job.State != rotation.Running && job.State != rotation.Paused || !slices.ContainsFunc(titles, func(title string) bool { return job.Title == title+m.String() }) {
+			continue
+		}
+		if err := rotation.Cancel(ctx, m.db, job.ID, reason); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// contract removes what Expand has made.
+// contract removes what Expand has made. Until all of it is gone, the state is that of
+// a table that has a part of it.
 func (m *Migration) contract(ctx context.Context, db database, config Config, r record) error {
 	if len(r.Columns) > 0 || len(r.Indexes) > 0 {
 		if err := confirm("Revert", "removes columns that programs with the tag write", config.Deployed, WithoutTag); err != nil {
+			return err
+		}
+		var err error
+		if r, err = m.enter(ctx, r, Expanding); err != nil {
 			return err
 		}
 	}

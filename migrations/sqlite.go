@@ -231,19 +231,25 @@ func (sqliteDatabase) widen(context.Context, string, string, bool) error { retur
 func (d sqliteDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
 	schema, name := d.split(table)
 	index.Using = "" // which SQLite does not have
-	return d.exec(ctx, index.statement(quote(name), "IF NOT EXISTS ", schema))
+	return d.recreateIndex(ctx, table, index.Name, index.statement(quote(name), "", schema))
 }
 
 func (d sqliteDatabase) recreateIndex(ctx context.Context, table, name, definition string) error {
 	if there, err := d.hasIndex(ctx, table, name); err != nil || there {
 		return err
 	}
-	return d.exec(ctx, definition)
+	err := d.exec(ctx, definition)
+	if err != nil { // or another process has made it meanwhile
+		if there, again := d.hasIndex(ctx, table, name); again == nil && there {
+			return nil
+		}
+	}
+	return err
 }
 
 func (d sqliteDatabase) hasIndex(ctx context.Context, table, name string) (bool, error) {
-	schema, _ := d.split(table)
-	found, err := texts(ctx, d.pool, "SELECT name FROM "+schema+"sqlite_master WHERE type = 'index' AND name = ?", name)
+	schema, of := d.split(table)
+	found, err := texts(ctx, d.pool, "SELECT name FROM "+schema+"sqlite_master WHERE type = 'index' AND name = ? AND lower(tbl_name) = lower(?)", name, of)
 	return len(found) > 0, err
 }
 

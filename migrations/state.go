@@ -17,7 +17,9 @@ type State string
 // again if it was stopped.
 const (
 	// None: nothing was done yet, or all of it was reverted.
-	None      State = ""
+	None State = ""
+	// Expanding: the table has a part of that, because Expand has begun, or Revert is
+	// about to end.
 	Expanding State = "expanding"
 	// Expanded: the table has what programs with migrating= need.
 	Expanded    State = "expanded"

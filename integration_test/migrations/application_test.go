@@ -265,7 +265,8 @@ func TestApplicationGoesOn(t *testing.T) {
 				t.Parallel()
 				where := map[string]func(testing.TB) testdb.Database{"sqlite": testdb.SQLite, "postgres": testdb.Postgres}[where.Name](t)
 				c := newCustomers(t, where)
-				want := c.fillIndexed(400)
+				c.indexed = true
+				want := c.fill(400)
 				a := c.start(want)
 				newest := a.there(i)
 				a.backFrom(last.after, newest)

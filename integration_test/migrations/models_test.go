@@ -58,6 +58,8 @@ type customers struct {
 	keys  *keyring.Keyring
 	plain *gorm.DB
 	pool  *sql.DB
+	// indexed says that the plaintext has an index, and so no long texts.
+	indexed bool
 }
 
 func newCustomers(t testing.TB, where testdb.Database) customers {
@@ -66,7 +68,7 @@ func newCustomers(t testing.TB, where testdb.Database) customers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := customers{t, where, keys, where.Open(t, nil), where.Plain(t)}
+	c := customers{TB: t, where: where, keys: keys, plain: where.Open(t, nil), pool: where.Plain(t)}
 	if err := c.plain.AutoMigrate(&plainCustomer{}); err != nil {
 		t.Fatal(err)
 	}
@@ -120,16 +122,6 @@ func ugly(where testdb.Database) []string {
 	return all
 }
 
-// fillIndexed is fill for a table with an index of the plaintext, by_email, which
-// takes no long texts.
-func (c customers) fillIndexed(rows int) map[int64]*string {
-	c.Helper()
-	if _, err := c.pool.ExecContext(context.Background(), "CREATE INDEX by_email ON customers (email)"); err != nil {
-		c.Fatal(err)
-	}
-	return c.fillWith(slices.DeleteFunc(ugly(c.where), func(text string) bool { return len(text) > 2000 }), rows)
-}
-
 // hasIndex reports whether the database has an index.
 func (c customers) hasIndex(name string) bool {
 	c.Helper()
@@ -143,11 +135,11 @@ func (c customers) hasIndex(name string) bool {
 // kind of text and with NULL. It returns what each has.
 func (c customers) fill(rows int) map[int64]*string {
 	c.Helper()
-	return c.fillWith(ugly(c.where), rows)
-}
-
-func (c customers) fillWith(special []string, rows int) map[int64]*string {
-	c.Helper()
+	special := ugly(c.where)
+	if c.indexed {
+		special = slices.DeleteFunc(special, func(text string) bool { return len(text) > 1000 })
+		execute(c, c.where, "CREATE INDEX by_email ON customers (email)")
+	}
 	want := map[int64]*string{}
 	var all []plainCustomer
 	for i := range rows {

@@ -59,7 +59,7 @@ func own(t *testing.T, where testdb.Database) []string {
 	return texts(t, where, query)
 }
 
-func texts(t *testing.T, where testdb.Database, query string) []string {
+func texts(t testing.TB, where testdb.Database, query string) []string {
 	t.Helper()
 	rows, err := where.Plain(t).QueryContext(context.Background(), query)
 	if err != nil {
@@ -80,7 +80,7 @@ func texts(t *testing.T, where testdb.Database, query string) []string {
 	return all
 }
 
-func execute(t *testing.T, where testdb.Database, statements ...string) {
+func execute(t testing.TB, where testdb.Database, statements ...string) {
 	t.Helper()
 	pool := where.Plain(t)
 	for _, statement := range statements {

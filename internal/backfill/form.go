@@ -97,7 +97,8 @@ func sqliteTextForm(text string) string {
 	return fmt.Sprintf("substr(%[1]s, 1, 4) = 'gc1:' AND (%[2]s) AND rtrim(%[3]s, '%[4]s') = ''", text, strings.Join(all, " OR "), body, base64Characters)
 }
 
-// sealed looks at text and at bytes, whatever the column is declared to hold.
+// sealed looks at text and at bytes, whatever the column is declared to hold. SQLite
+// reads a text up to a NUL, and so it is to have none.
 func (sqlite) sealed(column string, _ bool) string {
 	asText := "CAST(" + column + " AS TEXT)"
 	colon := fmt.Sprintf("instr(substr(%s, 5, 12), x'3a')", column)
@@ -105,7 +106,7 @@ func (sqlite) sealed(column string, _ bool) string {
 	algorithm := fmt.Sprintf("substr(%s, 5 + %s, 1)", column, colon)
 	inBytes := fmt.Sprintf("substr(%[1]s, 1, 4) = x'6763313a' AND length(%[1]s) >= %[2]d AND (%[3]s AND %[5]s IN (x'01', x'02', x'81', x'82') OR %[4]s AND %[5]s IN (x'03', x'83'))",
 		column, binaryLength, sqliteVersion(version, ""), sqliteVersion(version, "i"), algorithm)
-	return fmt.Sprintf("CASE typeof(%s) WHEN 'text' THEN %s WHEN 'blob' THEN (%s) OR (%s) ELSE 0 END", column, sqliteTextForm(column), inBytes, sqliteTextForm(asText))
+	return fmt.Sprintf("CASE typeof(%[1]s) WHEN 'text' THEN %[2]s AND instr(%[1]s, char(0)) = 0 WHEN 'blob' THEN (%[3]s) OR (%[4]s) AND instr(%[1]s, x'00') = 0 ELSE 0 END", column, sqliteTextForm(column), inBytes, sqliteTextForm(asText))
 }
 
 func (sqlite) admits(column string, _, index bool) string {
@@ -121,9 +122,11 @@ func (sqlite) admits(column string, _, index bool) string {
 			all = append(all, sqliteVersion(version, ""))
 		}
 		all = append(all, sqliteVersion(version, "i"))
-		condition := "(" + strings.Join(all, " OR ") + ")"
+		// In what is no UTF-8, instr and substr count characters differently. Of no bytes,
+		// substr makes NULL, which a constraint admits.
+		condition := fmt.Sprintf("(%s) AND coalesce(substr(%s, %d + %s, 1), '') = %s", strings.Join(all, " OR "), value, len(magic), end, colon)
 		if magic != "" {
-			condition = fmt.Sprintf("substr(%s, 1, 4) = %s AND %s", value, literal, condition)
+			condition = fmt.Sprintf("coalesce(substr(%s, 1, 4), '') = %s AND %s", value, literal, condition)
 		}
 		return condition
 	}
