@@ -19,10 +19,7 @@ import (
 	"github.com/gormcrypt/gormcrypt/migrations"
 )
 
-var (
-	applicationTime = flag.Duration("migrations.time", 100*time.Millisecond, "how long programs of two deployments run side by side")
-	applicationSeed = flag.Uint64("migrations.seed", 0, "seed of what the application does; 0 draws one")
-)
+var applicationTime = flag.Duration("migrations.time", 100*time.Millisecond, "how long programs of two deployments run side by side")
 
 // customer is a row, whatever the deployment.
 type customer = settledCustomer
@@ -108,7 +105,7 @@ const parts = 4
 // start starts the application, with the rows that are there.
 func (c customers) start(want map[int64]*string) *application {
 	c.Helper()
-	seed := *applicationSeed
+	seed := *seed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
