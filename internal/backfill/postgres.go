@@ -95,7 +95,8 @@ func (postgres) transient(err error) (again, smaller bool) {
 		strings.Contains(text, "unexpected EOF") || strings.Contains(text, "conn closed") || strings.Contains(text, "failed to connect"), false
 }
 
-// refusal looks at the class: data, constraints, views with a check, and RAISE.
+// refusal looks at the class: data, constraints, views with a check, RAISE, and what is
+// too long for an index.
 func (postgres) refusal(err error) string {
 	var state interface{ SQLState() string }
 	if !errors.As(err, &state) {
@@ -104,7 +105,7 @@ func (postgres) refusal(err error) string {
 	switch code := state.SQLState(); {
 	case code == "23505":
 		return duplicate
-	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"), strings.HasPrefix(code, "44"), code == "P0001":
+	case strings.HasPrefix(code, "22"), strings.HasPrefix(code, "23"), strings.HasPrefix(code, "44"), code == "P0001", code == "54000":
 		return "SQLSTATE " + code
 	}
 	return ""
