@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
@@ -15,9 +16,10 @@ import (
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 	"github.com/gormcrypt/gormcrypt/keyring"
 	"github.com/gormcrypt/gormcrypt/migrations"
+	"github.com/gormcrypt/gormcrypt/rotation"
 )
 
-var migratedRows = flag.Int("migration.rows", 100_000, "rows of the tables of BenchmarkBackfill, 300,000 for the full size")
+var migratedRows = flag.Int("migration.rows", 100_000, "rows of the tables of BenchmarkBackfill and BenchmarkBackfillForeground, 300,000 for the full size")
 
 // What is migrated: a column of text, with and without a blind index. During
 // Backfill, programs have it as in migrating and migratingIndexed.
@@ -158,6 +160,38 @@ func benchmarkBackfill[model any](b *testing.B, open func(testing.TB) testdb.Dat
 		all.add(table.size, took)
 	}
 	all.report(b)
+}
+
+// BenchmarkBackfillForeground measures how long an application waits while Backfill runs
+// beside it at defaults, as BenchmarkForeground does.
+func BenchmarkBackfillForeground(b *testing.B) {
+	b.Run("SQLite", func(b *testing.B) { benchmarkBackfillForeground(b, testdb.SQLite) })
+	b.Run("PostgreSQL", func(b *testing.B) { benchmarkBackfillForeground(b, testdb.Postgres) })
+}
+
+func benchmarkBackfillForeground(b *testing.B, open func(testing.TB) testdb.Database) {
+	keys, err := keyring.Generate()
+	if err != nil {
+		b.Fatal(err)
+	}
+	table := migratedTable[migratingIndexed]{open, keys, *migratedRows}
+	var beside foreground
+	for b.Loop() {
+		database := table.filled(b, table.size)
+		app := table.use(b, database.Open(b, nil))
+		migration := table.migration(b, table.use(b, database.Open(b, nil)))
+		run := func(ctx context.Context) (rotation.Report, error) {
+			return migration.Backfill(ctx, migrations.Config{Deployed: migrations.Writing})
+		}
+		beside.measure(b, run, func() error {
+			row := migratingIndexed{ID: 1 + rand.Int64N(int64(table.size))}
+			if rand.IntN(3) > 0 {
+				return app.Take(&row).Error
+			}
+			return app.Model(&row).Updates(migratingIndexed{Email: "new@example.org"}).Error
+		})
+	}
+	beside.report(b)
 }
 
 // replay returns how long the floor takes, and how long until the last row is

@@ -312,10 +312,8 @@ func BenchmarkForeground(b *testing.B) {
 }
 
 func benchmarkForeground(b *testing.B, open func(testing.TB) testdb.Database) {
-	const window = 2 * time.Second
 	table := newRotated(b, open, *rotatedRows)
-	var times [2][]time.Duration // without a rotation, and with one
-	var swapped int64            // in all windows with one
+	var beside foreground
 	for b.Loop() {
 		database := table.copy(b, table.size)
 		app := table.use(b, database.Open(b, nil), table.promoted)
@@ -323,36 +321,61 @@ func benchmarkForeground(b *testing.B, open func(testing.TB) testdb.Database) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		var before int64
-		for round := range *foregroundWindows {
-			ctx, cancel := context.WithTimeout(context.Background(), window)
-			var took []time.Duration
-			var group sync.WaitGroup
-			group.Go(func() { took = table.load(ctx, b, app) })
-			with := round % 2
-			report := rotation.Report{Status: rotation.Status{Swapped: before}}
-			if with == 1 {
-				report, err = job.Run(ctx)
+		beside.measure(b, job.Run, func() error {
+			row := rotated{ID: 1 + rand.Int64N(int64(table.size))}
+			if rand.IntN(3) > 0 {
+				return app.Take(&row).Error
 			}
-			ended := with == 1 && err == nil
-			if ended {
-				cancel() // what comes now is without it
-			}
-			group.Wait()
-			cancel()
-			times[with] = append(times[with], took...)
-			swapped += report.Swapped - before
-			before = report.Swapped
-			if ended {
-				break
-			}
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				b.Fatal(err)
-			}
+			return app.Model(&row).Updates(rotated{Email: "new@example.org", Note: "new"}).Error
+		})
+	}
+	beside.report(b)
+}
+
+// foreground is what an application took, without a job and with one.
+type foreground struct {
+	times   [2][]time.Duration
+	swapped int64 // in all windows with one
+}
+
+// measure runs an application, with a job in every other window.
+func (f *foreground) measure(b *testing.B, run func(context.Context) (rotation.Report, error), operation func() error) {
+	b.Helper()
+	const window = 2 * time.Second
+	var before int64
+	for round := range *foregroundWindows {
+		ctx, cancel := context.WithTimeout(context.Background(), window)
+		var took []time.Duration
+		var group sync.WaitGroup
+		group.Go(func() { took = load(ctx, b, operation) })
+		with := round % 2
+		report := rotation.Report{Status: rotation.Status{Swapped: before}}
+		var err error
+		if with == 1 {
+			report, err = run(ctx)
+		}
+		ended := with == 1 && err == nil
+		if ended {
+			cancel() // what comes now is without it
+		}
+		group.Wait()
+		cancel()
+		f.times[with] = append(f.times[with], took...)
+		f.swapped += report.Swapped - before
+		before = report.Swapped
+		if ended {
+			break
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			b.Fatal(err)
 		}
 	}
+}
+
+func (f *foreground) report(b *testing.B) {
+	b.Helper()
 	var p99 [2]float64
-	for with, all := range times {
+	for with, all := range f.times {
 		slices.Sort(all)
 		p99[with] = float64(all[len(all)*99/100].Microseconds()) / 1000
 		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, []string{"ms-p50-without", "ms-p50"}[with])
@@ -360,13 +383,13 @@ func benchmarkForeground(b *testing.B, open func(testing.TB) testdb.Database) {
 	b.ReportMetric(p99[1]/p99[0], "x-p99")
 	b.ReportMetric(p99[0], "ms-p99-without")
 	b.ReportMetric(p99[1], "ms-p99")
-	b.ReportMetric(float64(swapped)/(float64(len(times[1]))/float64(*foregroundRate)), "rows/s")
+	b.ReportMetric(float64(f.swapped)/(float64(len(f.times[1]))/float64(*foregroundRate)), "rows/s")
 	b.ReportMetric(0, "ns/op")
 }
 
 // load works as an application does until ctx ends, and returns how long each
 // operation took from when it was due.
-func (t rotatedTable) load(ctx context.Context, b *testing.B, db *gorm.DB) []time.Duration {
+func load(ctx context.Context, b *testing.B, operation func() error) []time.Duration {
 	const users = 8
 	var mu sync.Mutex
 	var all []time.Duration
@@ -380,13 +403,7 @@ func (t rotatedTable) load(ctx context.Context, b *testing.B, db *gorm.DB) []tim
 				if ctx.Err() != nil {
 					return
 				}
-				row := rotated{ID: 1 + rand.Int64N(int64(t.size))}
-				var err error
-				if rand.IntN(3) > 0 {
-					err = db.Take(&row).Error
-				} else {
-					err = db.Model(&row).Updates(rotated{Email: "new@example.org", Note: "new"}).Error
-				}
+				err := operation()
 				took := time.Since(due)
 				if err != nil {
 					b.Error(err)
