@@ -30,12 +30,13 @@ endif
 	cd integration_test && go test $(RACE) ./...
 
 .PHONY: soak
-soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on each database, rotations, and killed processes
+soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on each database, rotations, killed processes, and migrations of a million rows
 	cd integration_test && go test ./chains -rapid.checks=$(CHAINS) -timeout 3h
 	go test ./internal/backfill -run TestSimulation -schedules=1000000 -timeout 1h
 	cd integration_test && go test ./rotation -run 'TestKilled|TestNoWriteIsLost' -rotation.kills=100 -rotation.seeds=200 -timeout 2h
 	cd integration_test && go test ./sqlitetable -run TestKilled -sqlitetable.kills=1000
 	cd integration_test && go test ./migrations -run 'TestKilled|Agrees' -migrations.kills=100 -migrations.forms=100000 -timeout 2h
+	cd integration_test && go test ./migrations -v -run 'TestLocksAreShort|TestSQLiteWritersWait' -migrations.rows=1000000 -timeout 2h
 
 .PHONY: paths
 paths: ## docs/gorm-paths.md anew, from what the conformance suite finds

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -12,19 +13,17 @@ import (
 	"github.com/gormcrypt/gormcrypt/integration_test/testdb"
 )
 
-// recorder records what a rotation sends to its table: each SELECT, and the
-// statements of each transaction that writes a batch. The ledger is left out.
+// recorder records what a job sends to its table: each SELECT, and the statements of
+// each transaction that writes a batch. The ledger is left out.
 type recorder struct {
 	testdb.Database
-	keep bool // the statements, and not only when the last write was
+	table string // as jobs name it
+	keep  bool   // the statements, and not only when the last write was
 
 	mu        sync.Mutex
 	steps     []step
 	lastWrite time.Time
 }
-
-// recordedTable is the table as rotations name it.
-const recordedTable = `"rotateds"`
 
 // step is a SELECT, or a transaction that writes a batch.
 type step struct {
@@ -43,6 +42,25 @@ func (r *recorder) pool(b *testing.B) *sql.DB {
 	pool := sql.OpenDB(recordedConnector{r, r.Plain(b).Driver()})
 	b.Cleanup(func() { pool.Close() })
 	return pool
+}
+
+// replay sends what was recorded to another database with as many rows, by as many
+// connections as a job has. It returns how long that took, and how long until the
+// last row was written.
+func (r *recorder) replay(b *testing.B, database testdb.Database, rows int) (all, rewriting time.Duration) {
+	b.Helper()
+	target := database.Plain(b)
+	defer target.Close()
+	connections := runtime.GOMAXPROCS(0)
+	target.SetMaxIdleConns(connections)
+	runtime.GC()
+	start := time.Now()
+	changed, lastWrite, err := replay(context.Background(), target, r.steps, connections)
+	all = time.Since(start)
+	if err != nil || changed != int64(rows) {
+		b.Fatalf("the floor has changed %d rows: %v", changed, err)
+	}
+	return all, lastWrite.Sub(start)
 }
 
 // replay sends the statements again, by so many connections, and reads all that
@@ -150,7 +168,7 @@ type recordedConn struct {
 }
 
 func (c *recordedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if c.keep && strings.Contains(query, " FROM "+recordedTable) {
+	if c.keep && strings.Contains(query, " FROM "+c.table) {
 		c.mu.Lock()
 		c.steps = append(c.steps, step{all: []statement{{query, args}}})
 		c.mu.Unlock()
@@ -175,7 +193,24 @@ func (c *recordedConn) ExecContext(ctx context.Context, query string, args []dri
 
 func (c *recordedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	c.open = nil
-	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
+	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
+	return recordedTx{tx, c}, err
+}
+
+// recordedTx forgets what is not followed by the ledger, such as settings.
+type recordedTx struct {
+	driver.Tx
+	conn *recordedConn
+}
+
+func (t recordedTx) Commit() error {
+	t.conn.open = nil
+	return t.Tx.Commit()
+}
+
+func (t recordedTx) Rollback() error {
+	t.conn.open = nil
+	return t.Tx.Rollback()
 }
 
 func (c *recordedConn) CheckNamedValue(value *driver.NamedValue) error {

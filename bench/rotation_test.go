@@ -46,6 +46,9 @@ type rotated struct {
 	Note  string `gorm:"serializer:encrypted"`
 }
 
+// rotatedName is its table as SQL.
+const rotatedName = `"rotateds"`
+
 // rotatedTable is a table of rotated, of which copies are made.
 type rotatedTable struct {
 	open            func(testing.TB) testdb.Database
@@ -191,14 +194,13 @@ func BenchmarkRotation(b *testing.B) {
 func benchmarkRotation(b *testing.B, open func(testing.TB) testdb.Database) {
 	table := newRotated(b, open, *rotatedRows)
 	config := rotation.Config{Limits: fast}
-	var rates [rotationSides][]float64
-	ratios := map[string][]float64{}
+	var all rounds
 	for round := 0; b.Loop(); round++ {
 		var took [rotationSides]time.Duration
 		for turn := range 3 {
 			switch (turn + round) % 3 {
 			case rotating:
-				took[rotating], took[rewriting] = table.rotate(b, &recorder{Database: table.copy(b, table.size)}, config)
+				took[rotating], took[rewriting] = table.rotate(b, &recorder{Database: table.copy(b, table.size), table: rotatedName}, config)
 			case replaying:
 				took[replaying], took[rewritingAgain] = table.replay(b, config)
 			case saving:
@@ -207,23 +209,9 @@ func benchmarkRotation(b *testing.B, open func(testing.TB) testdb.Database) {
 			}
 			runtime.GC()
 		}
-		for side, t := range took {
-			rates[side] = append(rates[side], float64(table.size)/t.Seconds())
-		}
-		for name, pair := range map[string][2]int{
-			"x-floor": {rotating, replaying}, "x-floor-rewriting": {rewriting, rewritingAgain},
-			"x-floor-unverified": {rotating, rewritingAgain}, "x-save": {rotating, saving},
-		} {
-			ratios[name] = append(ratios[name], float64(took[pair[1]])/float64(took[pair[0]]))
-		}
+		all.add(table.size, took)
 	}
-	for name, all := range ratios {
-		b.ReportMetric(middle(all), name)
-	}
-	for side, name := range []string{"rows/s", "rows/s-floor", "rows/s-save", "rows/s-rewriting", "rows/s-floor-rewriting"} {
-		b.ReportMetric(middle(rates[side]), name)
-	}
-	b.ReportMetric(0, "ns/op") // a round of all sides, which says nothing
+	all.report(b)
 }
 
 // The sides of the comparison, and the first phase of two of them.
@@ -236,6 +224,39 @@ const (
 	rotationSides
 )
 
+// rounds are the rates of all rounds, and their ratios.
+type rounds struct {
+	rates  [rotationSides][]float64
+	ratios map[string][]float64
+}
+
+// add adds a round: how long each side took for so many rows.
+func (s *rounds) add(rows int, took [rotationSides]time.Duration) {
+	if s.ratios == nil {
+		s.ratios = map[string][]float64{}
+	}
+	for side, t := range took {
+		s.rates[side] = append(s.rates[side], float64(rows)/t.Seconds())
+	}
+	for name, pair := range map[string][2]int{
+		"x-floor": {rotating, replaying}, "x-floor-rewriting": {rewriting, rewritingAgain},
+		"x-floor-unverified": {rotating, rewritingAgain}, "x-save": {rotating, saving},
+	} {
+		s.ratios[name] = append(s.ratios[name], float64(took[pair[1]])/float64(took[pair[0]]))
+	}
+}
+
+func (s *rounds) report(b *testing.B) {
+	b.Helper()
+	for name, all := range s.ratios {
+		b.ReportMetric(middle(all), name)
+	}
+	for side, name := range []string{"rows/s", "rows/s-floor", "rows/s-save", "rows/s-rewriting", "rows/s-floor-rewriting"} {
+		b.ReportMetric(middle(s.rates[side]), name)
+	}
+	b.ReportMetric(0, "ns/op") // a round of all sides, which says nothing
+}
+
 func middle(all []float64) float64 {
 	slices.Sort(all)
 	return all[len(all)/2]
@@ -245,27 +266,22 @@ func middle(all []float64) float64 {
 // written.
 func (t rotatedTable) replay(b *testing.B, config rotation.Config) (all, rewriting time.Duration) {
 	b.Helper()
-	r := &recorder{Database: t.copy(b, t.size), keep: true}
+	r := &recorder{Database: t.copy(b, t.size), table: rotatedName, keep: true}
 	t.rotate(b, r, config)
-	target := t.copy(b, t.size).Plain(b)
-	defer target.Close()
-	connections := runtime.GOMAXPROCS(0)
-	target.SetMaxIdleConns(connections)
-	runtime.GC()
-	start := time.Now()
-	changed, lastWrite, err := replay(context.Background(), target, r.steps, connections)
-	all = time.Since(start)
-	if err != nil || changed != int64(t.size) {
-		b.Fatalf("the floor has changed %d rows: %v", changed, err)
-	}
-	return all, lastWrite.Sub(start)
+	return r.replay(b, t.copy(b, t.size), t.size)
 }
 
 // save returns how long it takes to rotate rows by GORM alone.
 func (t rotatedTable) save(b *testing.B, rows int) time.Duration {
 	b.Helper()
 	db := t.use(b, t.copy(b, rows).Open(b, nil), t.promoted)
-	var found []rotated
+	return saveAll[rotated](b, db)
+}
+
+// saveAll saves every row of a table.
+func saveAll[model any](b *testing.B, db *gorm.DB) time.Duration {
+	b.Helper()
+	var found []model
 	start := time.Now()
 	err := db.FindInBatches(&found, 1000, func(tx *gorm.DB, _ int) error {
 		for i := range found {
@@ -296,10 +312,8 @@ func BenchmarkForeground(b *testing.B) {
 }
 
 func benchmarkForeground(b *testing.B, open func(testing.TB) testdb.Database) {
-	const window = 2 * time.Second
 	table := newRotated(b, open, *rotatedRows)
-	var times [2][]time.Duration // without a rotation, and with one
-	var swapped int64            // in all windows with one
+	var beside foreground
 	for b.Loop() {
 		database := table.copy(b, table.size)
 		app := table.use(b, database.Open(b, nil), table.promoted)
@@ -307,36 +321,61 @@ func benchmarkForeground(b *testing.B, open func(testing.TB) testdb.Database) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		var before int64
-		for round := range *foregroundWindows {
-			ctx, cancel := context.WithTimeout(context.Background(), window)
-			var took []time.Duration
-			var group sync.WaitGroup
-			group.Go(func() { took = table.load(ctx, b, app) })
-			with := round % 2
-			report := rotation.Report{Status: rotation.Status{Swapped: before}}
-			if with == 1 {
-				report, err = job.Run(ctx)
+		beside.measure(b, job.Run, func() error {
+			row := rotated{ID: 1 + rand.Int64N(int64(table.size))}
+			if rand.IntN(3) > 0 {
+				return app.Take(&row).Error
 			}
-			ended := with == 1 && err == nil
-			if ended {
-				cancel() // what comes now is without it
-			}
-			group.Wait()
-			cancel()
-			times[with] = append(times[with], took...)
-			swapped += report.Swapped - before
-			before = report.Swapped
-			if ended {
-				break
-			}
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				b.Fatal(err)
-			}
+			return app.Model(&row).Updates(rotated{Email: "new@example.org", Note: "new"}).Error
+		})
+	}
+	beside.report(b)
+}
+
+// foreground is what an application took, without a job and with one.
+type foreground struct {
+	times   [2][]time.Duration
+	swapped int64 // in all windows with one
+}
+
+// measure runs an application, with a job in every other window.
+func (f *foreground) measure(b *testing.B, run func(context.Context) (rotation.Report, error), operation func() error) {
+	b.Helper()
+	const window = 2 * time.Second
+	var before int64
+	for round := range *foregroundWindows {
+		ctx, cancel := context.WithTimeout(context.Background(), window)
+		var took []time.Duration
+		var group sync.WaitGroup
+		group.Go(func() { took = load(ctx, b, operation) })
+		with := round % 2
+		report := rotation.Report{Status: rotation.Status{Swapped: before}}
+		var err error
+		if with == 1 {
+			report, err = run(ctx)
+		}
+		ended := with == 1 && err == nil
+		if ended {
+			cancel() // what comes now is without it
+		}
+		group.Wait()
+		cancel()
+		f.times[with] = append(f.times[with], took...)
+		f.swapped += report.Swapped - before
+		before = report.Swapped
+		if ended {
+			break
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			b.Fatal(err)
 		}
 	}
+}
+
+func (f *foreground) report(b *testing.B) {
+	b.Helper()
 	var p99 [2]float64
-	for with, all := range times {
+	for with, all := range f.times {
 		slices.Sort(all)
 		p99[with] = float64(all[len(all)*99/100].Microseconds()) / 1000
 		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, []string{"ms-p50-without", "ms-p50"}[with])
@@ -344,13 +383,13 @@ func benchmarkForeground(b *testing.B, open func(testing.TB) testdb.Database) {
 	b.ReportMetric(p99[1]/p99[0], "x-p99")
 	b.ReportMetric(p99[0], "ms-p99-without")
 	b.ReportMetric(p99[1], "ms-p99")
-	b.ReportMetric(float64(swapped)/(float64(len(times[1]))/float64(*foregroundRate)), "rows/s")
+	b.ReportMetric(float64(f.swapped)/(float64(len(f.times[1]))/float64(*foregroundRate)), "rows/s")
 	b.ReportMetric(0, "ns/op")
 }
 
 // load works as an application does until ctx ends, and returns how long each
 // operation took from when it was due.
-func (t rotatedTable) load(ctx context.Context, b *testing.B, db *gorm.DB) []time.Duration {
+func load(ctx context.Context, b *testing.B, operation func() error) []time.Duration {
 	const users = 8
 	var mu sync.Mutex
 	var all []time.Duration
@@ -364,13 +403,7 @@ func (t rotatedTable) load(ctx context.Context, b *testing.B, db *gorm.DB) []tim
 				if ctx.Err() != nil {
 					return
 				}
-				row := rotated{ID: 1 + rand.Int64N(int64(t.size))}
-				var err error
-				if rand.IntN(3) > 0 {
-					err = db.Take(&row).Error
-				} else {
-					err = db.Model(&row).Updates(rotated{Email: "new@example.org", Note: "new"}).Error
-				}
+				err := operation()
 				took := time.Since(due)
 				if err != nil {
 					b.Error(err)

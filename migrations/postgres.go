@@ -18,8 +18,8 @@ type postgresDatabase struct {
 	wait time.Duration
 }
 
-// lockTries is how often a lock is asked for. With the pauses between, which are ten
-// times as long, that is about a minute at the default of 50 ms.
+// lockTries is how often a lock is asked for that others wait behind. With the pauses
+// between, which are ten times as long, that is about a minute at the default of 50 ms.
 const lockTries = 100
 
 // lockRefused reports whether a lock was not had in time.
@@ -28,15 +28,16 @@ func lockRefused(err error) bool {
 	return errors.As(err, &state) && (state.SQLState() == "55P03" || state.SQLState() == "40P01")
 }
 
-// tryLocked runs f again while others have the lock that it asks for.
-func (d postgresDatabase) tryLocked(ctx context.Context, table string, f func() error) error {
+// tryLocked runs f again while others have the lock that it asks for, which it waits for
+// as long as it says.
+func (d postgresDatabase) tryLocked(ctx context.Context, table string, tries int, wait time.Duration, f func() error) error {
 	for try := 1; ; try++ {
 		err := f()
 		switch {
 		case err == nil || !lockRefused(err):
 			return err
-		case try == lockTries:
-			return fmt.Errorf("%d times others have used %s for longer than %v, such as a transaction that is left open; try again when it is over: %w", lockTries, table, d.wait, err)
+		case try == tries:
+			return fmt.Errorf("%d times others have used %s for longer than %v, such as a transaction that is left open (for an index, one on any table); run the step again when it is over: %w", tries, table, wait, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -48,7 +49,7 @@ func (d postgresDatabase) tryLocked(ctx context.Context, table string, f func() 
 
 // alter runs statements that lock a table against everybody, in one transaction.
 func (d postgresDatabase) alter(ctx context.Context, table string, statements ...string) error {
-	return d.tryLocked(ctx, table, func() error {
+	return d.tryLocked(ctx, table, lockTries, d.wait, func() error {
 		tx, err := d.pool.BeginTx(ctx, nil)
 		if err != nil {
 			return err
@@ -63,14 +64,23 @@ func (d postgresDatabase) alter(ctx context.Context, table string, statements ..
 	})
 }
 
-// patience is how long a statement waits at a time for a lock that readers and writers
-// do not wait behind.
-const patience = 10 * time.Second
+// Readers and writers do not wait behind a statement that goes on beside them. It waits
+// a minute at a time at the default of 50 ms, fifteen times: an index that is made waits
+// for all transactions that are older, and is made anew each time that it gives up.
+const (
+	patience    = 1200
+	besideTries = 15
+)
 
 // beside runs a statement that reads and writes go on beside, outside of a
 // transaction.
 func (d postgresDatabase) beside(ctx context.Context, table, statement string) error {
-	return d.tryLocked(ctx, table, func() error { return d.once(ctx, statement) })
+	return d.tryBeside(ctx, table, func() error { return d.once(ctx, statement) })
+}
+
+// tryBeside runs f again while once gives up in it.
+func (d postgresDatabase) tryBeside(ctx context.Context, table string, f func() error) error {
+	return d.tryLocked(ctx, table, besideTries, patience*d.wait, f)
 }
 
 func (d postgresDatabase) once(ctx context.Context, statement string) error {
@@ -81,7 +91,7 @@ func (d postgresDatabase) once(ctx context.Context, statement string) error {
 	defer conn.Close()
 	// It may take longer than a limit for statements allows. What is set for the
 	// session is reset, and the connection is thrown away if that fails.
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", patience.Milliseconds())); err != nil {
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", max((patience*d.wait).Milliseconds(), 1))); err != nil {
 		return err
 	}
 	defer d.reset(conn)
@@ -143,7 +153,7 @@ FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid JOIN pg_class AS 
 		return l, err
 	}
 	rows, err := d.pool.QueryContext(ctx, `SELECT i.relname::text, x.indisunique, x.indnkeyatts = 1 AND x.indkey[0] = a.attnum AND x.indexprs IS NULL AND x.indpred IS NULL, pg_get_indexdef(i.oid),
-	EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = i.oid AND contype IN ('p', 'u', 'x'))
+	EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = i.oid AND contype IN ('p', 'u', 'x')), x.indexprs IS NOT NULL OR x.indpred IS NOT NULL
 FROM pg_attribute AS a JOIN pg_index AS x ON x.indrelid = a.attrelid JOIN pg_class AS i ON i.oid = x.indexrelid
 WHERE a.attrelid = to_regclass($1) AND a.attname = $2 AND (a.attnum = ANY (x.indkey) OR EXISTS (
 	SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = i.oid AND refobjid = a.attrelid AND refobjsubid = a.attnum)) ORDER BY 1`, name, column)
@@ -153,16 +163,27 @@ WHERE a.attrelid = to_regclass($1) AND a.attname = $2 AND (a.attnum = ANY (x.ind
 	defer rows.Close()
 	for rows.Next() {
 		var x tableIndex
-		if err := rows.Scan(&x.name, &x.unique, &x.alone, &x.definition, &x.constraint); err != nil {
+		var computed bool
+		if err := rows.Scan(&x.name, &x.unique, &x.alone, &x.definition, &x.constraint, &computed); err != nil {
 			return l, err
 		}
 		l.indexes = append(l.indexes, x)
+		if computed && retyped(l) {
+			l.problems = append(l.problems, fmt.Sprintf("the index %s is of an expression, or of some rows, and would be made anew with the type of the column, while nobody reads and writes; drop it, and make it concurrently after Expand if it is of use to ciphertext", x.name))
+		}
 	}
 	return l, rows.Err()
 }
 
+// retyped reports whether Expand changes the type of a column.
+func retyped(l layout) bool { return !l.wide && l.widens }
+
 // dependents notes what depends on a column.
 func (d postgresDatabase) dependents(ctx context.Context, name, column string, l *layout) error {
+	view := "the view %s has the column in it, and will show ciphertext; list a struct for it in Config.Models, with context="
+	if retyped(*l) { // which PostgreSQL refuses
+		view += "; until then, drop it, for the type of the column to be changed, and make it again after Expand"
+	}
 	const of = " AND a.attrelid = to_regclass($1) AND a.attname = $2 ORDER BY 1"
 	type question struct {
 		query, says string
@@ -174,7 +195,7 @@ func (d postgresDatabase) dependents(ctx context.Context, name, column string, l
 		{"SELECT c.conname::text FROM pg_constraint AS c, pg_attribute AS a WHERE c.contype = 'f' AND (c.conrelid = a.attrelid AND a.attnum = ANY (c.conkey) OR c.confrelid = a.attrelid AND a.attnum = ANY (c.confkey))" + of,
 			"the foreign key %s is on the column, and ciphertext matches nothing; relate the tables by another column", true},
 		{"SELECT DISTINCT v.relname::text FROM pg_depend AS d JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class, pg_attribute AS a WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND v.oid <> a.attrelid" + of,
-			"the view %s has the column in it, and will show ciphertext; list a struct for it in Config.Models, with context=", false},
+			view, retyped(*l)},
 		{"SELECT b.attname::text FROM pg_depend AS d JOIN pg_attrdef AS f ON f.oid = d.objid JOIN pg_attribute AS b ON b.attrelid = f.adrelid AND b.attnum = f.adnum, pg_attribute AS a WHERE d.classid = 'pg_attrdef'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND b.attnum <> a.attnum" + of,
 			"the column %s is computed from it, in the clear; drop that", true},
 		{"SELECT p.polname::text FROM pg_depend AS d JOIN pg_policy AS p ON p.oid = d.objid, pg_attribute AS a WHERE d.classid = 'pg_policy'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum" + of,
@@ -182,11 +203,9 @@ func (d postgresDatabase) dependents(ctx context.Context, name, column string, l
 		{"SELECT t.tgname::text FROM pg_trigger AS t, pg_attribute AS a WHERE NOT t.tgisinternal AND t.tgrelid = a.attrelid" + of,
 			"the trigger %s runs for rows that are rewritten, if it is one of updates, and sees ciphertext", false},
 	}
-	if l.widens && !l.wide { // PostgreSQL refuses that then
-		questions = append(questions, question{"SELECT DISTINCT v.relname::text FROM pg_depend AS d JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class, pg_attribute AS a WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum" + of,
-			"the view %s, or a rule of it, has the column in it, whose type is to become one that holds ciphertext; drop it, and make it again after Expand", true},
-			question{"SELECT t.tgname::text FROM pg_depend AS d JOIN pg_trigger AS t ON t.oid = d.objid, pg_attribute AS a WHERE NOT t.tgisinternal AND d.classid = 'pg_trigger'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum" + of,
-				"the trigger %s names the column, whose type is to become one that holds ciphertext; drop it, and make it again after Expand", true})
+	if retyped(*l) {
+		questions = append(questions, question{"SELECT DISTINCT t.tgname::text FROM pg_depend AS d JOIN pg_trigger AS t ON t.oid = d.objid, pg_attribute AS a WHERE NOT t.tgisinternal AND d.classid = 'pg_trigger'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum" + of,
+			"the trigger %s names the column, whose type is to become one that holds ciphertext; drop it, and make it again after Expand", true})
 	}
 	for _, q := range questions {
 		names, err := texts(ctx, d.pool, q.query, name, column)
@@ -237,7 +256,7 @@ func (d postgresDatabase) recreateIndex(ctx context.Context, table, name, defini
 // lock, has its name too.
 func (d postgresDatabase) makeIndex(ctx context.Context, table, name, statement string) error {
 	for {
-		err := d.tryLocked(ctx, table, func() error {
+		err := d.tryBeside(ctx, table, func() error {
 			if valid, err := d.indexes(ctx, table, name, true); err != nil || valid {
 				return err
 			}

@@ -18,7 +18,7 @@ import (
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
-var formCount = flag.Int("migrations.forms", 3000, "values by which SQL is compared with ciphertext.Parse, for each column")
+var compared = flag.Int("migrations.forms", 3000, "values by which SQL is compared with ciphertext.Parse, for each column")
 
 // sealedValues returns values of all kinds that programs write, in text or in bytes.
 func sealedValues(t testing.TB, binary bool) [][]byte {
@@ -189,7 +189,7 @@ func TestSQLAgreesWithParse(t *testing.T) {
 			execute(t, where, "CREATE COLLATION fuzzy (provider = icu, locale = 'und-u-ks-level1', deterministic = false)")
 		}
 		for title, column := range formColumns(where) {
-			values := storable(where, column, generated(t, random, *formCount))
+			values := storable(where, column, generated(t, random, *compared))
 			table := fill(t, where, column, values)
 			plain := sides(t, where, table, column)
 			sealed := 0
@@ -307,7 +307,7 @@ func TestConstraintAgreesWithResembles(t *testing.T) {
 			if strings.Contains(column.name, "fuzzy") {
 				continue
 			}
-			values := storable(where, column, generated(t, random, *formCount))
+			values := storable(where, column, generated(t, random, *compared))
 			table := fill(t, where, column, values)
 			condition, err := backfill.Admits(where.Name, "value", column.binary, false)
 			if err != nil {

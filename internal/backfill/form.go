@@ -17,13 +17,19 @@ import (
 // shortest value of the algorithm has: nonce, tag, and the kind of an empty plaintext.
 const (
 	dataVersion  = "[1-9][0-9]{0,9}"
-	textForm     = "^gc1:(" + dataVersion + ":[Ag]([Q-Za-f][A-Za-z0-9_-]{54}|[g-v][A-Za-z0-9_-]{38})|i" + dataVersion + ":[Ag][w-z0-9_-][A-Za-z0-9_-]{22})[A-Za-z0-9_-]*$"
 	binaryForm   = "^6763313a(3[1-9](3[0-9]){0,9}3a(01|02|81|82)|693[1-9](3[0-9]){0,9}3a(03|83))" // in hexadecimal digits
 	binaryPrefix = 17                                                                             // bytes up to the algorithm, of the longest version
 	binaryLength = len("gc1:1:") + 1 + 16 + 1                                                     // of the shortest value
 	valuePrefix  = "^gc1:i?" + dataVersion + ":"
 	termPrefix   = "^i" + dataVersion + ":"
 )
+
+// textForms are the algorithms of values in text: what is in front of the version, what
+// the first characters of the body are, and how many it has at least.
+var textForms = []struct {
+	mark, begins string
+	length       int
+}{{"", "[Ag][Q-Za-f]", 56}, {"", "[Ag][g-v]", 40}, {"i", "[Ag][w-z0-9_-]", 24}}
 
 // Admits returns a condition for a column whose value is NULL or starts as ciphertext
 // does, or as the term of an index, for a constraint.
@@ -37,10 +43,22 @@ func Admits(dialectName, column string, binary, index bool) (string, error) {
 
 func (postgres) sealed(column string, binary bool) string {
 	if !binary {
-		return fmt.Sprintf(`%s COLLATE "C" ~ '%s'`, column, textForm)
+		return postgresTextForm(column)
 	}
-	return fmt.Sprintf("CASE WHEN substr(%[1]s, 1, 4) = 'gc1:' THEN octet_length(%[1]s) >= %[2]d AND encode(substr(%[1]s, 1, %[3]d), 'hex') ~ '%[4]s' OR encode(%[1]s, 'escape') ~ '%[5]s' ELSE false END",
-		column, binaryLength, binaryPrefix, binaryForm, textForm)
+	return fmt.Sprintf("CASE WHEN substr(%[1]s, 1, 4) = 'gc1:' THEN octet_length(%[1]s) >= %[2]d AND encode(substr(%[1]s, 1, %[3]d), 'hex') ~ '%[4]s' OR %[5]s ELSE false END",
+		column, binaryLength, binaryPrefix, binaryForm, postgresTextForm("encode("+column+", 'escape')"))
+}
+
+// postgresTextForm has the lengths outside of the regular expressions, in which a number
+// of repetitions takes thirty times as long.
+func postgresTextForm(text string) string {
+	text = "(" + text + ` COLLATE "C")`
+	var all []string
+	for _, form := range textForms {
+		colon := fmt.Sprintf("strpos(substr(%s, 5, %d), ':')", text, len(form.mark)+11)
+		all = append(all, fmt.Sprintf("%[1]s > 0 AND octet_length(%[2]s) - 4 - %[1]s >= %[3]d AND %[2]s ~ '^gc1:%[4]s[1-9][0-9]*:%[5]s[A-Za-z0-9_-]*$'", colon, text, form.length, form.mark, form.begins))
+	}
+	return "CASE WHEN substr(" + text + ", 1, 4) = 'gc1:' THEN " + strings.Join(all, " OR ") + " ELSE false END"
 }
 
 func (postgres) admits(column string, binary, index bool) string {
@@ -72,9 +90,11 @@ func sqliteVersion(version, mark string) string {
 
 func sqliteTextForm(text string) string {
 	version, body := sqliteText(text, "gc1:")
-	return fmt.Sprintf("substr(%[1]s, 1, 4) = 'gc1:' AND (%[2]s AND (%[4]s GLOB '[Ag][Q-Za-f]*' AND length(%[4]s) >= 56 OR %[4]s GLOB '[Ag][g-v]*' AND length(%[4]s) >= 40)"+
-		" OR %[3]s AND %[4]s GLOB '[Ag][w-z0-9_-]*' AND length(%[4]s) >= 24) AND rtrim(%[4]s, '%[5]s') = ''",
-		text, sqliteVersion(version, ""), sqliteVersion(version, "i"), body, base64Characters)
+	var all []string
+	for _, form := range textForms {
+		all = append(all, fmt.Sprintf("%[1]s AND %[2]s GLOB '%[3]s*' AND length(%[2]s) >= %[4]d", sqliteVersion(version, form.mark), body, form.begins, form.length))
+	}
+	return fmt.Sprintf("substr(%[1]s, 1, 4) = 'gc1:' AND (%[2]s) AND rtrim(%[3]s, '%[4]s') = ''", text, strings.Join(all, " OR "), body, base64Characters)
 }
 
 // sealed looks at text and at bytes, whatever the column is declared to hold. SQLite
