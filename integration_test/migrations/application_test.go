@@ -91,14 +91,14 @@ type application struct {
 	customers
 	launch func(migrations.Deployment) *program
 	draw   func(random *rand.Rand, id int64) *string
-	parts  []*part
+	instances []*instance
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 	calls  atomic.Int64
 	failed atomic.Pointer[string]
 }
 
-type part struct {
+type instance struct {
 	program atomic.Pointer[program]
 	mu      sync.Mutex
 	want    map[int64]*string
@@ -123,14 +123,14 @@ func (c customers) startWith(launch func(migrations.Deployment) *program, draw f
 	a := &application{customers: c, launch: launch, draw: draw, cancel: cancel}
 	first := launch(migrations.WithoutTag)
 	for i := range int64(parts) {
-		p := &part{want: map[int64]*string{}}
+		p := &instance{want: map[int64]*string{}}
 		p.program.Store(first)
 		for id, email := range want {
 			if id%parts == i {
 				p.want[id] = email
 			}
 		}
-		a.parts = append(a.parts, p)
+		a.instances = append(a.instances, p)
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		next := int64(100_000) + i
 		a.group.Go(func() {
@@ -156,7 +156,7 @@ func (a *application) stop() map[int64]*string {
 		a.Errorf("the application: %s", *text)
 	}
 	want := map[int64]*string{}
-	for _, p := range a.parts {
+	for _, p := range a.instances {
 		for id, email := range p.want {
 			want[id] = email
 		}
@@ -169,7 +169,7 @@ func (a *application) stop() map[int64]*string {
 func (a *application) roll(to migrations.Deployment) {
 	a.Helper()
 	next := a.launch(to)
-	for _, p := range a.parts {
+	for _, p := range a.instances {
 		p.mu.Lock() // it is between two calls
 		p.program.Store(next)
 		p.mu.Unlock()
@@ -197,7 +197,7 @@ func (c customers) draw(random *rand.Rand, id int64) *string {
 func equal(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // act makes one call, and compares what it gives with what was written.
-func (a *application) act(p *part, random *rand.Rand, next *int64) error {
+func (a *application) act(p *instance, random *rand.Rand, next *int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	program := p.program.Load()

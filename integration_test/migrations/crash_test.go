@@ -238,6 +238,9 @@ func (v *victims) check() {
 			v.Errorf("%s: %d values are plaintext", state, plain)
 		}
 	}
+	if state == migrations.None || state == migrations.Expanding { // in which the column of the index may not be there
+		return
+	}
 	reads(v, state, func(row readingCustomer) (int64, *string) { return row.ID, row.Email })
 	reads(v, state, func(row writingCustomer) (int64, *string) { return row.ID, row.Email })
 }

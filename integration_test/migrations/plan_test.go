@@ -77,7 +77,7 @@ var reasons = map[string]reason{
 	"time":                  {columns: "value timestamp", problems: []string{"has the type timestamp"}},
 	"char(n)":               {on: "postgres", columns: "value char(10)", problems: []string{"has the type character(10), which holds no ciphertext"}},
 	"varchar(n)":            {on: "postgres", columns: "value varchar(10)", steps: []string{`Expand: ALTER TABLE "subjects" ALTER COLUMN "value" TYPE text`}},
-	"varchar(n) and a view": {on: "postgres", columns: "value varchar(10)", more: []string{"CREATE VIEW seen AS SELECT value FROM subjects"}, problems: []string{"the view seen"}, warnings: []string{"the view seen"}},
+	"varchar(n) and a view": {on: "postgres", columns: "value varchar(10)", more: []string{"CREATE VIEW seen AS SELECT value FROM subjects"}, problems: []string{"the view seen"}},
 	"varchar(n) and a trigger": {on: "postgres", columns: "value varchar(10)", more: []string{triggerFunction, "CREATE TRIGGER watching AFTER UPDATE OF value ON subjects FOR EACH ROW EXECUTE FUNCTION watch()"},
 		problems: []string{"the trigger watching"}, warnings: []string{"the trigger watching"}},
 	"varchar":             {columns: "value varchar"},

@@ -121,8 +121,8 @@ func TestValuesThatDoNotFit(t *testing.T) {
 	})
 }
 
-// component has a primary key of two columns.
-type component struct {
+// part has a primary key of two columns.
+type part struct {
 	Shop  string                   `gorm:"primaryKey"`
 	No    int64                    `gorm:"primaryKey;autoIncrement:false"`
 	Name  string                   `gorm:"serializer:encrypted" encrypt:"migrating=write"`
@@ -160,13 +160,13 @@ func TestPastedCiphertext(t *testing.T) {
 		t.Run("a key of two columns", func(t *testing.T) {
 			execute(t, where, "CREATE TABLE parts (shop text, no bigint, name text, name_index text, PRIMARY KEY (shop, no))",
 				"INSERT INTO parts VALUES ('x', 1, 'SECRET', NULL), ('x', 2, '"+pasted+"', NULL), ('y', 2, 'SECRET', NULL)")
-			db := open(t, where, ours, &component{})
-			m := column(t, db, &component{}, "Name")
+			db := open(t, where, ours, &part{})
+			m := column(t, db, &part{}, "Name")
 			takenForPlaintext(t, where, m, m, db, "SELECT name FROM parts WHERE shop = 'x' AND no = 2", []any{"x", 2}, []any{"y", 2})
 			if _, err := m.Backfill(t.Context(), fast(migrations.Writing)); err != nil {
 				t.Error(err)
 			}
-			var found component
+			var found part
 			if err := db.Where("shop = 'x' AND no = 2").First(&found).Error; err != nil || found.Name != pasted {
 				t.Errorf("%q, %v", found.Name, err)
 			}
