@@ -65,7 +65,9 @@ type database interface {
 	// returns errViolated if there are such.
 	addCheck(ctx context.Context, table, name, condition string) error
 	dropCheck(ctx context.Context, table, name string) error
-	// widening and check are the statements that a plan shows.
+	// widening, creating, check and dropping are the statements that a plan shows.
+	creating(table string, index newIndex) string
+	dropping(table, name string) string
 	widening(table, column string, binary bool) string
 	check(table, name, condition string) string
 }

@@ -214,11 +214,15 @@ func (d postgresDatabase) widen(ctx context.Context, table, column string, binar
 	return d.alter(ctx, table, d.widening(table, column, binary))
 }
 
+func (postgresDatabase) creating(table string, index newIndex) string {
+	return index.statement(quoteTable(table), "CONCURRENTLY IF NOT EXISTS ", "")
+}
+
 func (d postgresDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
 	if err := d.dropInvalid(ctx, table, index.Name); err != nil {
 		return err
 	}
-	return d.beside(ctx, table, index.statement(quoteTable(table), "CONCURRENTLY IF NOT EXISTS ", ""))
+	return d.beside(ctx, table, d.creating(table, index))
 }
 
 func (d postgresDatabase) recreateIndex(ctx context.Context, table, name, definition string) error {
@@ -247,12 +251,16 @@ func (d postgresDatabase) dropInvalid(ctx context.Context, table, name string) e
 	return d.dropIndex(ctx, table, name)
 }
 
-func (d postgresDatabase) dropIndex(ctx context.Context, table, name string) error {
+func (postgresDatabase) dropping(table, name string) string {
 	schema := ""
 	if before, _, found := cutLast(table); found {
 		schema = quoteTable(before) + "."
 	}
-	return d.beside(ctx, table, "DROP INDEX CONCURRENTLY IF EXISTS "+schema+quote(name))
+	return "DROP INDEX CONCURRENTLY IF EXISTS " + schema + quote(name)
+}
+
+func (d postgresDatabase) dropIndex(ctx context.Context, table, name string) error {
+	return d.beside(ctx, table, d.dropping(table, name))
 }
 
 func cutLast(name string) (before, after string, found bool) {
