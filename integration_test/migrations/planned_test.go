@@ -39,6 +39,43 @@ func TestPlanTriesBeforeExpand(t *testing.T) {
 	})
 }
 
+// A program that has planned goes on when Expand has given the column another type.
+func TestPlanBeforeAndAfterExpand(t *testing.T) {
+	t.Parallel()
+	testdb.Each(t, func(t *testing.T, where testdb.Database) {
+		c := newCustomers(t, where)
+		if where.Name == "postgres" {
+			if _, err := c.pool.ExecContext(t.Context(), "ALTER TABLE customers ALTER COLUMN email TYPE varchar(100)"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.fillWith([]string{"", "gc1:"}, 100)
+		m := c.as(&readingCustomer{})
+		for range 2 {
+			if plan, err := m.Plan(t.Context(), fast("")); err != nil || plan.Plaintext != 99 || len(plan.Problems) > 0 {
+				t.Errorf("%d values, %q: %v", plan.Plaintext, plan.Problems, err)
+			}
+			if err := m.Expand(t.Context(), fast("")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := c.as(&writingCustomer{})
+		if _, err := w.Backfill(t.Context(), fast(migrations.Writing)); err != nil {
+			t.Error(err)
+		}
+		for _, kind := range []string{"varchar", "text"} {
+			if _, err := w.Verify(t.Context(), fast("")); err != nil {
+				t.Error(err)
+			}
+			if where.Name == "postgres" {
+				if _, err := c.pool.ExecContext(t.Context(), "ALTER TABLE customers ALTER COLUMN email TYPE "+kind); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
 // A plan has the statements that are sent.
 func TestPlanSaysWhatIsSent(t *testing.T) {
 	t.Parallel()
