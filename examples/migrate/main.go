@@ -331,7 +331,7 @@ func (w *way) back() error {
 			if errors.Is(err, migrations.ErrDeployment) {
 				return nil
 			}
-			return fmt.Errorf("Revert asks for no deployment: %v", err)
+			return fmt.Errorf("the first Revert asks for no deployment: %v", err)
 		}),
 		w.roll(migrations.Writing),
 		w.roll(migrations.Reading),
