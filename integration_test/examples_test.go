@@ -26,7 +26,7 @@ func TestRotationExample(t *testing.T) {
 // A column is encrypted under a running application, and made plaintext again.
 func TestMigrateExample(t *testing.T) {
 	t.Parallel()
-	testExample(t, "migrate", []string{"-rows", "2000"}, "2000 rows are plaintext", "Backfill ", "CHECK constraint", "stored as gc1:%", "stored as customer%", "None failed, and none gave a wrong value.")
+	testExample(t, "migrate", []string{"-rows", "2000"}, "0 are ciphertext", "Finish: DROP INDEX", "\nBackfill ", "in SQL: ", "stored as gc1:%", "stored as customer%", "None failed, and none gave a wrong value.")
 }
 
 // testExample runs an example on both databases, and looks for texts in its output.

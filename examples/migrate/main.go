@@ -37,7 +37,7 @@ import (
 type (
 	plainCustomer struct {
 		ID    int64
-		Email string `gorm:"index:gormcrypt_migrate_by_email"`
+		Email string `gorm:"index:migrate_example_by_email"`
 	}
 	readingCustomer struct {
 		ID         int64
@@ -57,7 +57,7 @@ type (
 )
 
 // The name keeps clear of other tables, when the database is not ours.
-const table = "gormcrypt_migrate_customers"
+const table = "migrate_example_customers"
 
 func (plainCustomer) TableName() string   { return table }
 func (readingCustomer) TableName() string { return table }
@@ -159,7 +159,7 @@ func run(interruptible context.Context, out io.Writer, dsn string, rows int64) (
 		defer os.RemoveAll(dir)
 		// In SQLite, other writers wait while Expand makes an index, and while Enforce counts.
 		// With a million rows that takes seconds, and longer on a busy machine.
-		file := "file:" + filepath.Join(dir, "app.db") + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(60000)&_txlock=immediate"
+		file := "file:" + filepath.Join(dir, "app.db") + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-65536)&_pragma=busy_timeout(60000)&_txlock=immediate"
 		s.dialector = func() gorm.Dialector { return sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: file}) }
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
