@@ -23,6 +23,12 @@ func TestRotationExample(t *testing.T) {
 	testExample(t, "rotation", []string{"-rows", "9000"}, "was killed:\n", "Version 1 is retired.", "All 9000 customers have what the application wrote last.")
 }
 
+// A column is encrypted under a running application, and made plaintext again.
+func TestMigrateExample(t *testing.T) {
+	t.Parallel()
+	testExample(t, "migrate", []string{"-rows", "2000"}, "0 are ciphertext", "Finish: DROP INDEX", "\nBackfill ", "in SQL: ", "stored as gc1:%", "stored as customer%", "None failed, and none gave a wrong value.")
+}
+
 // testExample runs an example on both databases, and looks for texts in its output.
 func testExample(t *testing.T, name string, args []string, want ...string) {
 	program := filepath.Join(t.TempDir(), name)

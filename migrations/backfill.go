@@ -69,7 +69,10 @@ func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Repor
 		title, writers = "index "+m.String(), "a program that does not write the index"
 	}
 	report, err := m.execute(ctx, config, title, writers, codec)
-	if err != nil {
+	switch {
+	case m.index == nil && errors.Is(err, rotation.ErrQuarantined):
+		return report, fmt.Errorf("%w; repair or delete them, or say by TakeForPlaintext that one is plaintext that reads like ciphertext, and run Backfill again", err)
+	case err != nil:
 		return report, err
 	}
 	_, err = m.enter(ctx, r, Backfilled)

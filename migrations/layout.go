@@ -91,7 +91,9 @@ type database interface {
 	isCutOver(ctx context.Context, of besides) (bool, error)
 	land(ctx context.Context, of besides) error
 	settle(ctx context.Context, of besides) error
-	// widening and check are the statements that a plan shows.
+	// widening, creating, check and dropping are the statements that a plan shows.
+	creating(table string, index newIndex) string
+	dropping(table, name string) string
 	widening(table, column string, binary bool) string
 	check(table, name, condition string) string
 }

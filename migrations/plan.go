@@ -3,9 +3,12 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
+	"github.com/gormcrypt/gormcrypt/manifest"
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
 
@@ -31,7 +34,8 @@ type Plan struct {
 	Failed []rotation.QuarantinedValue
 	// Duration is how long Backfill should take with these limits, from how long the
 	// rows that were tried took to be read, sealed and written. Those were written in a
-	// transaction that was taken back. It is zero if there was nothing to try.
+	// transaction that was taken back. It is too short before Expand, when there is no
+	// column for terms yet, and zero if there was nothing to try.
 	Duration time.Duration
 }
 
@@ -93,7 +97,7 @@ func (m *Migration) steps(ctx context.Context, db database, l layout, r record) 
 		all = append(all, "Expand: "+widening)
 	}
 	for _, index := range expansion.Indexes {
-		all = append(all, "Expand: "+index.statement(table, "", ""))
+		all = append(all, "Expand: "+db.creating(m.table.Name, index))
 	}
 	all = append(all, "Backfill: the values of "+m.String()+", by compare and swap", "Verify: all rows are read")
 	if r.Beside == "" {
@@ -110,8 +114,8 @@ func (m *Migration) steps(ctx context.Context, db database, l layout, r record) 
 		all = append(all, fmt.Sprintf("Enforce: the column %s of %s is dropped, and %s renamed to its name; by its old name, triggers take what is written there until Finish", quote(m.name), table, quote(m.column.Beside)))
 	}
 	for _, x := range l.indexes {
-		if m.column.Beside == "" && m.index == nil && !m.column.Deterministic && x.alone && !x.constraint {
-			all = append(all, "Finish: DROP INDEX "+quote(x.name))
+		if m.column.Beside == "" && m.index == nil && !m.column.Deterministic && x.alone && !x.constraint && !isOurs(x.name) {
+			all = append(all, "Finish: "+db.dropping(m.table.Name, x.name))
 		}
 	}
 	return all, nil
@@ -170,15 +174,13 @@ func (m *Migration) count(ctx context.Context, plan *Plan, l layout) error {
 
 // try seals some rows, and writes some of them for nothing.
 func (m *Migration) try(ctx context.Context, config Config, plan *Plan, l layout) error {
-	for _, index := range m.indexes {
-		if !l.columns[index.Name] { // there is nothing to write to yet
-			return nil
-		}
+	if m.index != nil && !l.columns[m.name] { // there is nothing to write to yet
+		return nil
 	}
 	if m.column.Beside != "" && !l.columns[m.column.Beside] {
 		return nil
 	}
-	codec, err := m.encrypting()
+	codec, err := m.trying(l)
 	if err != nil {
 		return err
 	}
@@ -210,7 +212,8 @@ func (m *Migration) try(ctx context.Context, config Config, plan *Plan, l layout
 		return err
 	}
 	perWrite := time.Duration(0)
-	if some := swaps[:min(len(swaps), triedWrites)]; len(some) > 0 && len(plan.Problems) == 0 {
+	wide := m.index != nil || l.wide
+	if some := swaps[:min(len(swaps), triedWrites)]; len(some) > 0 && len(plan.Problems) == 0 && wide {
 		began := time.Now()
 		if _, err := tables.Swap(ctx, 0, some, true); err != nil {
 			plan.Problems = append(plan.Problems, fmt.Sprintf("some rows were written for a try, and the database refuses that: %v", err))
@@ -232,6 +235,20 @@ func (m *Migration) try(ctx context.Context, config Config, plan *Plan, l layout
 		plan.Duration = max(plan.Duration, time.Duration(float64(plan.Plaintext)/rate*float64(time.Second)))
 	}
 	return nil
+}
+
+// trying returns what seals the rows, without the terms for which Expand has made no
+// column yet.
+func (m *Migration) trying(l layout) (*rowcodec.Codec, error) {
+	if m.index != nil {
+		return m.encrypting()
+	}
+	table := m.table
+	table.Indexes = slices.DeleteFunc(slices.Clone(table.Indexes), func(x manifest.Index) bool { return !l.columns[x.Name] })
+	if m.column.Beside != "" {
+		return rowcodec.MoveBeside(m.plugin.Cipher(), table, m.column, m.plugin.Normalizations())
+	}
+	return rowcodec.Encrypt(m.plugin.Cipher(), table, m.column, m.plugin.Normalizations())
 }
 
 // trySealed opens some of the values that have the form of ciphertext already.

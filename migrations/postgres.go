@@ -243,8 +243,12 @@ func (d postgresDatabase) widen(ctx context.Context, table, column string, binar
 	return d.alter(ctx, table, d.widening(table, column, binary))
 }
 
+func (postgresDatabase) creating(table string, index newIndex) string {
+	return index.statement(quoteTable(table), "CONCURRENTLY ", "")
+}
+
 func (d postgresDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
-	return d.makeIndex(ctx, table, index.Name, index.statement(quoteTable(table), "CONCURRENTLY ", ""))
+	return d.makeIndex(ctx, table, index.Name, d.creating(table, index))
 }
 
 func (d postgresDatabase) recreateIndex(ctx context.Context, table, name, definition string) error {

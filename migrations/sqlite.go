@@ -229,10 +229,14 @@ func (d sqliteDatabase) dropColumn(ctx context.Context, table, column string) er
 func (sqliteDatabase) widening(string, string, bool) string              { return "" }
 func (sqliteDatabase) widen(context.Context, string, string, bool) error { return nil }
 
-func (d sqliteDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
+func (d sqliteDatabase) creating(table string, index newIndex) string {
 	schema, name := d.split(table)
 	index.Using = "" // which SQLite does not have
-	return d.recreateIndex(ctx, table, index.Name, index.statement(quote(name), "", schema))
+	return index.statement(quote(name), "", schema)
+}
+
+func (d sqliteDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
+	return d.recreateIndex(ctx, table, index.Name, d.creating(table, index))
 }
 
 func (d sqliteDatabase) recreateIndex(ctx context.Context, table, name, definition string) error {
@@ -254,13 +258,17 @@ func (d sqliteDatabase) hasIndex(ctx context.Context, table, name string) (bool,
 	return len(found) > 0, err
 }
 
-func (d sqliteDatabase) dropIndex(ctx context.Context, table, name string) error {
+func (d sqliteDatabase) dropping(table, name string) string {
 	schema, _ := d.split(table)
-	return d.exec(ctx, "DROP INDEX IF EXISTS "+schema+quote(name))
+	return "DROP INDEX IF EXISTS " + schema + quote(name)
+}
+
+func (d sqliteDatabase) dropIndex(ctx context.Context, table, name string) error {
+	return d.exec(ctx, d.dropping(table, name))
 }
 
 func (sqliteDatabase) check(table, name, condition string) string {
-	return fmt.Sprintf("the table %s is made anew with CONSTRAINT %s CHECK (%s)", table, quote(name), condition)
+	return fmt.Sprintf("the definition of %s is given CONSTRAINT %s CHECK (%s)", quoteTable(table), quote(name), condition)
 }
 
 func (d sqliteDatabase) addCheck(ctx context.Context, table, name, condition string) error {

@@ -75,6 +75,24 @@ func (postgres) sample(share float64) string {
 }
 
 // transient looks at the class of the error, of whichever driver.
+// isStalePlan reports whether the type of a column was altered since a connection has
+// prepared the statement, which fails once then, before it gives a row.
+func isStalePlan(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && state.SQLState() == "0A000" && strings.Contains(err.Error(), "cached plan")
+}
+
+// unlessStale runs f again, which reads, while the connections that it gets have stale
+// plans.
+func unlessStale(f func() error) (err error) {
+	for range 20 {
+		if err = f(); !isStalePlan(err) {
+			return err
+		}
+	}
+	return err
+}
+
 func (postgres) transient(err error) (again, smaller bool) {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
@@ -85,7 +103,7 @@ func (postgres) transient(err error) (again, smaller bool) {
 			return true, true
 		case strings.HasPrefix(code, "08"), code == "57P01", code == "57P02", code == "57P03", code == "57P05", code == "25P03", code == "53300": // connection, shutdown, idle for too long, too many
 			return true, false
-		case code == "0A000" && strings.Contains(err.Error(), "cached plan"): // the type of a column was altered
+		case isStalePlan(err):
 			return true, false
 		}
 		return false, false

@@ -111,7 +111,7 @@ func (t *Tables) row(table int, values []any) Row {
 // query sends a SELECT and has see look at each row, whose values are its own
 // until the next.
 func (t *Tables) query(ctx context.Context, table int, query string, args []any, columns int, see func(values []any) error) error {
-	if err := scan(ctx, t.pool, t.rebind(query), args, columns, see); err != nil {
+	if err := unlessStale(func() error { return scan(ctx, t.pool, t.rebind(query), args, columns, see) }); err != nil {
 		return fmt.Errorf("reading %s: %w", t.plan[table].Name, err)
 	}
 	return nil
@@ -119,7 +119,9 @@ func (t *Tables) query(ctx context.Context, table int, query string, args []any,
 
 // all sends a SELECT of all rows, and fails if not all can be seen.
 func (t *Tables) all(ctx context.Context, table int, query string, columns int, see func(values []any) error) error {
-	err := t.whole(ctx, t.pool, func(on querier) error { return scan(ctx, on, query, nil, columns, see) })
+	err := unlessStale(func() error {
+		return t.whole(ctx, t.pool, func(on querier) error { return scan(ctx, on, query, nil, columns, see) })
+	})
 	if err != nil {
 		return fmt.Errorf("going through %s: %w", t.plan[table].Name, err)
 	}
