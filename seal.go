@@ -129,7 +129,7 @@ func (p *Plugin) sealOnConflict(stmt *gorm.Statement, expr clause.Expression) cl
 	}
 	models := p.target(stmt)
 	for _, column := range conflict.Columns {
-		if policy := models.column(column.Name); policy != nil && policy.column.Deterministic && p.refuse(stmt, policy.checkOneVersion()) {
+		if policy := models.column(column.Name); policy != nil && (policy.column.Deterministic || policy.migrating != "") && p.refuse(stmt, policy.checkOneVersion()) {
 			return clause.OnConflict{DoNothing: true} // and do not log what was in it
 		}
 		if x := models.index(column.Name); x != nil && p.refuse(stmt, x.checkOneTerm()) {

@@ -89,13 +89,13 @@ func (c customers) program(deployment migrations.Deployment) *program {
 // program, and rows of its own, of which it knows what it wrote last.
 type application struct {
 	customers
-	launch func(migrations.Deployment) *program
-	draw   func(random *rand.Rand, id int64) *string
+	launch    func(migrations.Deployment) *program
+	draw      func(random *rand.Rand, id int64) *string
 	instances []*instance
-	cancel context.CancelFunc
-	group  sync.WaitGroup
-	calls  atomic.Int64
-	failed atomic.Pointer[string]
+	cancel    context.CancelFunc
+	group     sync.WaitGroup
+	calls     atomic.Int64
+	failed    atomic.Pointer[string]
 }
 
 type instance struct {

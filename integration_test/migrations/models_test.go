@@ -140,6 +140,11 @@ func (c customers) fill(rows int) map[int64]*string {
 		special = slices.DeleteFunc(special, func(text string) bool { return len(text) > 1000 })
 		execute(c, c.where, "CREATE INDEX by_email ON customers (email)")
 	}
+	return c.fillWith(special, rows)
+}
+
+func (c customers) fillWith(special []string, rows int) map[int64]*string {
+	c.Helper()
 	want := map[int64]*string{}
 	var all []plainCustomer
 	for i := range rows {

@@ -80,8 +80,6 @@ func sqliteText(text, magic string) (version, body string) {
 	return fmt.Sprintf("substr(%s, %d, %s - 1)", text, begin, colon), fmt.Sprintf("substr(%s, %d + %s)", text, begin, colon)
 }
 
-const base64Characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-
 // sqliteVersion returns a condition for a version of data keys, or of index keys if
 // there is a mark in front.
 func sqliteVersion(version, mark string) string {
@@ -94,7 +92,7 @@ func sqliteTextForm(text string) string {
 	for _, form := range textForms {
 		all = append(all, fmt.Sprintf("%[1]s AND %[2]s GLOB '%[3]s*' AND length(%[2]s) >= %[4]d", sqliteVersion(version, form.mark), body, form.begins, form.length))
 	}
-	return fmt.Sprintf("substr(%[1]s, 1, 4) = 'gc1:' AND (%[2]s) AND rtrim(%[3]s, '%[4]s') = ''", text, strings.Join(all, " OR "), body, base64Characters)
+	return fmt.Sprintf("substr(%[1]s, 1, 4) = 'gc1:' AND (%[2]s) AND %[3]s NOT GLOB '*[^A-Za-z0-9_-]*'", text, strings.Join(all, " OR "), body)
 }
 
 // sealed looks at text and at bytes, whatever the column is declared to hold. SQLite
