@@ -5,10 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +35,8 @@ type instructions struct {
 	// Name is what PostgreSQL knows its sessions by.
 	Name  string
 	There bool
+	// Beside says that the table is that of employees.
+	Beside bool
 	// Pause is what it waits between steps.
 	Pause time.Duration
 }
@@ -55,7 +59,7 @@ func migrateAsChild(text string) error {
 		return err
 	}
 	for {
-		m, err := do.as(pool, &settledCustomer{})
+		m, err := do.as(pool, do.settled())
 		if err != nil {
 			return err
 		}
@@ -87,7 +91,32 @@ func (do instructions) as(pool *sql.DB, model any) (*migrations.Migration, error
 	if err := db.Use(gormcrypt.New(gormcrypt.Config{Keys: keys, Models: []any{model}})); err != nil {
 		return nil, err
 	}
+	if do.Beside {
+		return migrations.Column(db, model, "Salary")
+	}
 	return migrations.Column(db, model, "Email")
+}
+
+// reading, writing and settled return the models of the deployments.
+func (do instructions) reading() any {
+	if do.Beside {
+		return &readingEmployee{}
+	}
+	return &readingCustomer{}
+}
+
+func (do instructions) writing() any {
+	if do.Beside {
+		return &writingEmployee{}
+	}
+	return &writingCustomer{}
+}
+
+func (do instructions) settled() any {
+	if do.Beside {
+		return &settledEmployee{}
+	}
+	return &settledCustomer{}
 }
 
 // there takes the step of a state, in the program that takes it.
@@ -102,18 +131,18 @@ func (do instructions) there(pool *sql.DB, state migrations.State) (over bool, e
 	}
 	switch state {
 	case migrations.None, migrations.Expanding:
-		err = run(&readingCustomer{}, func(m *migrations.Migration) error { return m.Expand(ctx, do.config(migrations.WithoutTag)) })
+		err = run(do.reading(), func(m *migrations.Migration) error { return m.Expand(ctx, do.config(migrations.WithoutTag)) })
 	case migrations.Expanded, migrations.Backfilling, migrations.Reverting, migrations.Reverted:
-		err = run(&writingCustomer{}, func(m *migrations.Migration) error {
+		err = run(do.writing(), func(m *migrations.Migration) error {
 			_, err := m.Backfill(ctx, do.config(migrations.Writing))
 			return err
 		})
 	case migrations.Backfilled:
-		err = run(&writingCustomer{}, func(m *migrations.Migration) error { _, err := m.Verify(ctx, do.config("")); return err })
+		err = run(do.writing(), func(m *migrations.Migration) error { _, err := m.Verify(ctx, do.config("")); return err })
 	case migrations.Verified, migrations.Enforcing:
-		err = run(&writingCustomer{}, func(m *migrations.Migration) error { return m.Enforce(ctx, do.config(migrations.Writing)) })
+		err = run(do.writing(), func(m *migrations.Migration) error { return m.Enforce(ctx, do.config(migrations.Writing)) })
 	case migrations.Enforced, migrations.Finished:
-		err = run(&settledCustomer{}, func(m *migrations.Migration) error { return m.Finish(ctx, do.config(migrations.Settled)) })
+		err = run(do.settled(), func(m *migrations.Migration) error { return m.Finish(ctx, do.config(migrations.Settled)) })
 	default:
 		err = fmt.Errorf("there is no state %q", state)
 	}
@@ -129,11 +158,19 @@ func (do instructions) back(pool *sql.DB, state migrations.State) (over bool, er
 	case migrations.Expanding, migrations.Expanded, migrations.Reverted:
 		deployed = migrations.WithoutTag
 	}
-	m, err := do.as(pool, &readingCustomer{})
+	m, err := do.as(pool, do.reading())
 	if err != nil {
 		return false, err
 	}
 	_, err = m.Revert(context.Background(), do.config(deployed))
+	if errors.Is(err, migrations.ErrDeployment) && strings.Contains(err.Error(), "migrations.Writing") { // the column is cut over
+		if m, err = do.as(pool, do.writing()); err == nil {
+			_, err = m.Revert(context.Background(), do.config(migrations.Writing))
+		}
+		if errors.Is(err, migrations.ErrDeployment) && strings.Contains(err.Error(), "migrations.Reading") {
+			err = nil
+		}
+	}
 	return false, err
 }
 
