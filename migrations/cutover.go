@@ -68,3 +68,25 @@ func (m *Migration) takeBack(ctx context.Context, db database, config Config, r 
 	}
 	return nil
 }
+
+// asItIs returns the migration as the database has the column: when it is cut over, it
+// is one like others.
+func (m *Migration) asItIs(ctx context.Context, db database, r record) (*Migration, error) {
+	if r.Beside == "" {
+		return m, nil
+	}
+	l, err := db.layout(ctx, m.table.Name, m.name)
+	if err != nil {
+		return nil, m.failed("looking at the table", err)
+	}
+	cut, err := db.isCutOver(ctx, m.besides(r))
+	if err != nil {
+		return nil, m.failed("looking for its triggers", err)
+	}
+	if !cut && l.columns[r.Beside] {
+		return m, nil
+	}
+	now := *m
+	now.column.Beside = ""
+	return &now, nil
+}

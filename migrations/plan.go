@@ -70,13 +70,17 @@ func (m *Migration) Plan(ctx context.Context, config Config) (Plan, error) {
 	if plan.Steps, err = m.steps(ctx, db, l, r); err != nil {
 		return plan, err
 	}
-	if m.index == nil && (!l.columns[m.name] || !l.wide && !l.widens) {
+	if m.index == nil && (!l.columns[m.name] || m.column.Beside == "" && !l.wide && !l.widens) {
 		return plan, nil
 	}
-	if err := m.count(ctx, &plan, l); err != nil {
+	now, err := m.asItIs(ctx, db, r)
+	if err != nil {
 		return plan, err
 	}
-	return plan, m.try(ctx, config, &plan, l)
+	if err := now.count(ctx, &plan, l); err != nil {
+		return plan, err
+	}
+	return plan, now.try(ctx, config, &plan, l)
 }
 
 // steps says what the database will be told.

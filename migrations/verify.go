@@ -38,24 +38,15 @@ func (m *Migration) Verify(ctx context.Context, config Config) (Verification, er
 	if err != nil {
 		return Verification{}, err
 	}
-	whole := *m
-	if r.Beside != "" {
-		db, err := m.database(config)
-		if err != nil {
-			return Verification{}, err
-		}
-		// When it is cut over, it is a column like others.
-		l, err := db.layout(ctx, m.table.Name, m.name)
-		if err != nil {
-			return Verification{}, m.failed("looking at the table", err)
-		}
-		if cut, err := db.isCutOver(ctx, m.besides(r)); err != nil {
-			return Verification{}, m.failed("looking for its triggers", err)
-		} else if cut || !l.columns[r.Beside] {
-			whole.column.Beside = ""
-		}
+	db, err := m.database(config)
+	if err != nil {
+		return Verification{}, err
 	}
-	codec, err := whole.encrypting()
+	now, err := m.asItIs(ctx, db, r)
+	if err != nil {
+		return Verification{}, err
+	}
+	codec, err := now.encrypting()
 	if err != nil {
 		return Verification{}, err
 	}
