@@ -36,6 +36,7 @@ soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on e
 	cd integration_test && go test ./rotation -run 'TestKilled|TestNoWriteIsLost' -rotation.kills=100 -rotation.seeds=200 -timeout 2h
 	cd integration_test && go test ./sqlitetable -run TestKilled -sqlitetable.kills=1000
 	cd integration_test && go test ./migrations -run 'TestKilled|Agrees' -migrations.kills=100 -migrations.forms=100000 -timeout 2h
+	cd integration_test && go test ./migrations -run Application -migrations.time=5s -timeout 2h
 	cd integration_test && go test ./migrations -v -run 'TestLocksAreShort|TestSQLiteWritersWait' -migrations.rows=1000000 -timeout 2h
 
 .PHONY: paths

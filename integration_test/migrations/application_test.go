@@ -19,7 +19,7 @@ import (
 	"github.com/gormcrypt/gormcrypt/migrations"
 )
 
-var applicationTime = flag.Duration("migrations.time", 100*time.Millisecond, "how long programs of two deployments run side by side")
+var applicationTime = flag.Duration("migrations.time", 40*time.Millisecond, "how long programs of two deployments run side by side")
 
 // customer is a row, whatever the deployment.
 type customer = settledCustomer
@@ -274,14 +274,14 @@ func TestApplicationGoesOn(t *testing.T) {
 				where := map[string]func(testing.TB) testdb.Database{"sqlite": testdb.SQLite, "postgres": testdb.Postgres}[where.Name](t)
 				c := newCustomers(t, where)
 				c.indexed = true
-				want := c.fill(400)
+				want := c.fill(150)
 				a := c.start(want)
 				newest := a.there(i)
 				a.backFrom(last.after, newest)
 				calls := a.calls.Load()
 				want = a.stop()
 				c.requirePlain(want)
-				if calls < 100 {
+				if calls < 50 {
 					t.Errorf("the application has made %d calls only", calls)
 				}
 				t.Logf("%d calls", calls)

@@ -221,11 +221,11 @@ func (e employees) revert(deployed migrations.Deployment, deploy func(migrations
 func TestBesideUnderAnApplication(t *testing.T) {
 	t.Parallel()
 	testdb.Each(t, func(t *testing.T, where testdb.Database) {
-		for last := range 7 {
+		for _, last := range []int{1, 2, 4, 6} {
 			t.Run(fmt.Sprint(last), func(t *testing.T) {
 				t.Parallel()
 				e := newEmployees(t, map[string]func(testing.TB) testdb.Database{"sqlite": testdb.SQLite, "postgres": testdb.Postgres}[where.Name](t))
-				a := e.startWith(e.program, func(random *rand.Rand, id int64) *string { return numeral(id*1e9 + random.Int64N(1e9)) }, e.fill(200))
+				a := e.startWith(e.program, func(random *rand.Rand, id int64) *string { return numeral(id*1e9 + random.Int64N(1e9)) }, e.fill(100))
 				deployed := migrations.WithoutTag
 				for _, step := range e.besideWay()[:last+1] {
 					if err := step.run(t.Context()); err != nil {
@@ -236,7 +236,7 @@ func TestBesideUnderAnApplication(t *testing.T) {
 						a.roll(deployed)
 					}
 				}
-				if last >= 2 && last != 5 {
+				if last >= 2 {
 					if n := e.count("SELECT count(*) FROM employees WHERE salary_index IS NULL"); n > 0 {
 						t.Errorf("%d rows have no term", n)
 					}
