@@ -31,6 +31,7 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/owntables"
 	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
 	"github.com/gormcrypt/gormcrypt/keyring"
 	"github.com/gormcrypt/gormcrypt/manifest"
@@ -260,7 +261,11 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 		plan, err := r.Plan(ctx)
 		return Report{Target: r.target, Plan: &plan}, err
 	}
-	ledger, err := ledgerOf(ctx, r.db)
+	pool, err := poolOf(r.db)
+	if err != nil {
+		return Report{}, err
+	}
+	ledger, err := backfill.OpenLedger(pool, r.db.Dialector.Name())
 	if err != nil {
 		return Report{}, err
 	}
@@ -269,6 +274,9 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	var id string
 	var resumed bool
 	err = ledger.Patiently(ctx, func() (err error) {
+		if err := owntables.Upgrade(ctx, r.db); err != nil {
+			return err
+		}
 		if defaults, err = gentle(ctx, r.db, r.config.Workers); err != nil {
 			return err
 		}
