@@ -337,12 +337,23 @@ UNION ALL SELECT 'constraint ' || conname, pg_get_constraintdef(oid) || ' ' || c
 		if err := rows.Scan(&name, &definition); err != nil {
 			c.Fatal(err)
 		}
-		all[name] = definition
+		all[name] = sortedConstraints(definition)
 	}
 	if err := rows.Err(); err != nil {
 		c.Fatal(err)
 	}
 	return all
+}
+
+// sortedConstraints returns the definition of an SQLite table with our constraints in
+// order: which of two was added first is left to when a process was killed.
+func sortedConstraints(definition string) string {
+	parts := strings.Split(strings.TrimSuffix(definition, ")"), ", CONSTRAINT ")
+	if len(parts) == 1 {
+		return definition
+	}
+	slices.Sort(parts[1:])
+	return strings.Join(parts, ", CONSTRAINT ") + ")"
 }
 
 func (c customers) requireObjects(want map[string]string) {
