@@ -47,6 +47,8 @@ func (m *modelPolicy) parseBeside(field *schema.Field) error {
 		return modelError(field, "it is beside no encrypted field", `write encrypt:"of=Field", with the Go name of a field that is marked as encrypted`)
 	case p.migrating == "":
 		return modelError(field, "it is beside "+p.field.Name+", which is not migrating", "remove it: when the migration is finished, the column has that one's name")
+	case p.field.NotNull:
+		return modelError(p.field, "it is not null, and while it is migrating beside "+field.Name+" one of the two is NULL", "remove not null from its gorm tag until the migration is finished")
 	case p.beside != nil:
 		return modelError(field, "there are two beside "+p.field.Name, "keep one")
 	case field.PrimaryKey || field.HasDefaultValue || !isTextType(field) || field.FieldType != besideType:

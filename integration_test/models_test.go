@@ -118,6 +118,18 @@ func TestModelsThatAreRefused(t *testing.T) {
 		"migrating a time": {&struct {
 			Moment time.Time `gorm:"serializer:encrypted;type:text" encrypt:"migrating=read"`
 		}{}, []string{"migrating", "beside"}},
+		"migrating beside, and not null": {&struct {
+			Number int64                `gorm:"serializer:encrypted;not null" encrypt:"migrating=read"`
+			Sealed encryptedtype.Beside `encrypt:"of=Number"`
+		}{}, []string{"not null", "remove not null"}},
+		"beside nothing": {&struct {
+			Number int64                `gorm:"serializer:encrypted;type:text"`
+			Sealed encryptedtype.Beside `encrypt:"of=Missing"`
+		}{}, []string{"beside no encrypted field", "of=Field"}},
+		"beside what is not migrating": {&struct {
+			Number int64                `gorm:"serializer:encrypted;type:text"`
+			Sealed encryptedtype.Beside `encrypt:"of=Number"`
+		}{}, []string{"not migrating", "remove it"}},
 		"migrating anything": {&struct {
 			Any any `gorm:"serializer:encrypted;type:text" encrypt:"migrating=write"`
 		}{}, []string{"migrating", "give it a type"}},
