@@ -23,13 +23,14 @@ func TestKilledBeside(t *testing.T) {
 		e := newEmployees(t, where)
 		want := e.fill(150)
 		do := instructions{Where: e.where, Keys: keysFile(t, e.keys), Name: "child-" + rand.Text(), There: true, Beside: true}
+		programs := numberReaders{e, e.open(&writingEmployee{}), e.open(&settledEmployee{})}
 		hits := map[migrations.State]int{}
 		ended := func() {
 			if do.There {
 				e.requireSealed()
-				e.requireNumbers(want, migrations.Finished)
+				programs.requireNumbers(want, migrations.Finished)
 			} else {
-				e.requireNumbers(want, migrations.None)
+				programs.requireNumbers(want, migrations.None)
 			}
 			do.There = !do.There
 		}
@@ -51,7 +52,7 @@ func TestKilledBeside(t *testing.T) {
 			state := e.state()
 			hits[state]++
 			if !slices.Contains([]migrations.State{migrations.None, migrations.Expanding}, state) { // in which the column beside may not be there
-				e.requireNumbers(want, state)
+				programs.requireNumbers(want, state)
 			}
 		}
 		for range 2 {
@@ -73,8 +74,14 @@ func (e employees) state() migrations.State {
 	return state
 }
 
+// numberReaders are programs of employees.
+type numberReaders struct {
+	employees
+	writing, settled *gorm.DB
+}
+
 // requireNumbers checks what the programs of a state read.
-func (e employees) requireNumbers(want map[int64]*string, state migrations.State) {
+func (e numberReaders) requireNumbers(want map[int64]*string, state migrations.State) {
 	e.Helper()
 	got := map[int64]int64{}
 	var err error
@@ -93,9 +100,9 @@ func (e employees) requireNumbers(want map[int64]*string, state migrations.State
 	case state == migrations.None:
 		read(e.plain, &plainEmployee{})
 	case state == migrations.Finished || !beside():
-		read(e.open(&settledEmployee{}), &settledEmployee{})
+		read(e.settled, &settledEmployee{})
 	default:
-		read(e.open(&writingEmployee{}), &writingEmployee{})
+		read(e.writing, &writingEmployee{})
 	}
 	if err != nil || len(got) != len(want) {
 		e.Errorf("%s: %d rows, want %d: %v", state, len(got), len(want), err)
