@@ -105,13 +105,17 @@ func (m movedBack) reseal(row backfill.Row, _ any) (any, error) {
 
 func (movedBack) check(backfill.Row, any) error { return nil }
 
+// timeForm is what all databases and their drivers read: not every driver for SQLite
+// reads what it writes itself, of a time in a zone without a name.
+const timeForm = "2006-01-02 15:04:05.999999999-07:00"
+
 // native returns the plaintext of a stored value as a Go type that drivers take.
 func (c column) native(row backfill.Row, stored any) (any, error) {
 	switch c.described.Type {
 	case manifest.TimeValue:
 		var t time.Time
 		err := c.open(&t, row, stored)
-		return t, err
+		return t.Format(timeForm), err
 	case manifest.IntValue:
 		var n int64
 		err := c.open(&n, row, stored)
