@@ -121,7 +121,7 @@ func newWorkers(t *testing.T, where testdb.Database) workers {
 
 func aWorker(id int64, n int64) legacyWorker {
 	bonus := float64(n) / 3
-	return legacyWorker{ID: id, Salary: n, Bonus: &bonus, Tenure: time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.FixedZone("", 7200)), Senior: n%2 == 0, Grade: fmt.Sprint("G", n%1e6), Number: int32(n), Note: "n"}
+	return legacyWorker{ID: id, Salary: n, Bonus: &bonus, Tenure: time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC), Senior: n%2 == 0, Grade: fmt.Sprint("G", n%1e6), Number: int32(n), Note: "n"}
 }
 
 // Each program reads what the others write, whichever of the columns it is in, and a

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ func deploy(t *testing.T, where testdb.Database) deployments {
 	return deployments{legacy, reopenPlain(&readingMember{}), reopenPlain(&writingMember{}), reopenPlain(&settledMember{})}
 }
 
-// texts are what a column of text may hold.
+// texts are what a column of text may hold. An SQLite engine in Go gives no bytes as nil.
 var texts = []string{
 	"SECRET", "", " ", "NULL", "gc1:", "gc1:1:", "gc1:1:AAAA", "gc1:1:SECRET with spaces, and long enough to be one of ours, if it had none",
 	"gc1:i1:" + strings.Repeat("A", 60), "gc2:1:AbCd", "i1:Zt0", "\u00e4\U0001f512\u0301", "it's \"; DROP TABLE members --", "null", "{}", "[encrypted]", strings.Repeat("SECRET ", 1<<20/7),
@@ -184,7 +185,7 @@ func TestMigratingProgramsReadEachOther(t *testing.T) {
 			var plain legacyMember
 			if err := d.legacy.First(&plain, reading.ID).Error; err != nil {
 				t.Errorf("%.40q: %v", text, err)
-			} else if diff := cmp.Diff(reading, &plain); diff != "" {
+			} else if diff := cmp.Diff(reading, &plain, cmp.Comparer(bytes.Equal)); diff != "" {
 				t.Errorf("%.40q (-want +got)\n%s", text, diff)
 			}
 			for _, want := range []*legacyMember{legacy, reading, writing} {
@@ -196,7 +197,7 @@ func TestMigratingProgramsReadEachOther(t *testing.T) {
 				}
 				for _, got := range []settledMember{settledMember(byReading), settledMember(byWriting)} {
 					got.EmailIndex = encryptedtype.BlindIndex{}
-					if diff := cmp.Diff(as(want), got); diff != "" {
+					if diff := cmp.Diff(as(want), got, cmp.Comparer(bytes.Equal)); diff != "" {
 						t.Errorf("%.40q (-want +got)\n%s", text, diff)
 					}
 				}

@@ -51,6 +51,8 @@ type dialect interface {
 
 	// native returns a column of another type than text or bytes as it is read.
 	native(column string) string
+	// bytes returns a column of bytes as it is read, so that no bytes are not NULL.
+	bytes(column string) string
 	// sealed returns a condition for a column whose value has the form of ciphertext.
 	sealed(column string, binary bool) string
 	// admits returns a condition for a column whose value is NULL or starts as

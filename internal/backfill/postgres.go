@@ -196,6 +196,8 @@ func columnType(binary bool) string {
 	return "text"
 }
 
+func (postgres) bytes(column string) string { return column }
+
 // native is the text that the type writes. That of char is without the spaces that it
 // is padded with, when it is cast.
 func (postgres) native(column string) string {

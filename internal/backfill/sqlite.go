@@ -66,6 +66,11 @@ func (sqlite) refusal(err error) string {
 	return ""
 }
 
+// bytes gives a text for no bytes: not every driver tells them from NULL.
+func (sqlite) bytes(column string) string {
+	return "CASE WHEN " + column + " = x'' THEN '' ELSE " + column + " END"
+}
+
 // native is an expression, of which the driver knows no declared type to convert it by.
 func (sqlite) native(column string) string { return "+" + column }
 

@@ -68,8 +68,11 @@ func (t *Tables) stale(table int, cell Cell) string {
 // held returns what a cell holds, and NULL only if that is not to be replaced.
 func held(d dialect, c Cell) string {
 	value := "t." + quote(c.Column)
-	if c.Native {
+	switch {
+	case c.Native:
 		value = d.native(value)
+	case c.Binary && c.Stale == Plain:
+		value = d.bytes(value)
 	}
 	if c.Stale.takesNull() {
 		value = "coalesce(" + value + ", '')"
