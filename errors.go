@@ -33,6 +33,9 @@ var (
 	ErrRetired = keyring.ErrRetired
 	// ErrNoPrimary: the keyring has no key to seal with.
 	ErrNoPrimary = keyring.ErrNoPrimary
+	// ErrExpired: the key source has not answered for longer than keys may be used
+	// without it.
+	ErrExpired = keyring.ErrExpired
 
 	// ErrNoPlugin: an encrypted value was to be written or read by a *gorm.DB
 	// that the plugin was not registered with. Models with encrypted fields do

@@ -20,7 +20,8 @@ import (
 // Manifest lists the encrypted columns of the models of db, and of those that
 // they are related to, as package manifest describes them. Which of the structs
 // have a table is asked of the database: others are what results are read into.
-// Tables come in the order of their names, and columns in that of the fields.
+// Tables come in the order of their names, and columns in that of the fields. Columns
+// need not be there yet: Expand of package migrations makes those of blind indexes.
 //
 // It returns ErrNoPlugin if db is without the plugin; a *ModelError for a model
 // without a primary key, whose rows could not be told apart, and for two models
@@ -153,6 +154,7 @@ func (m *modelPolicy) declaration() (Declaration, error) {
 		t.Columns = append(t.Columns, column)
 		t.Types[column.Name] = policy.inner
 	}
+	t.DatabaseIndexes = m.databaseIndexes()
 	for _, x := range m.indexes {
 		described := manifest.Index{
 			Name:      x.field.DBName,
@@ -262,6 +264,14 @@ func (t *Declaration) merge(other Declaration, s *schema.Schema) error {
 		if at < 0 {
 			t.Indexes = append(t.Indexes, x)
 		} else if !reflect.DeepEqual(t.Indexes[at], x) {
+			return differ(x.Name)
+		}
+	}
+	for _, x := range other.DatabaseIndexes {
+		at := slices.IndexFunc(t.DatabaseIndexes, func(y manifest.DatabaseIndex) bool { return y.Name == x.Name })
+		if at < 0 {
+			t.DatabaseIndexes = append(t.DatabaseIndexes, x)
+		} else if !reflect.DeepEqual(t.DatabaseIndexes[at], x) {
 			return differ(x.Name)
 		}
 	}

@@ -62,9 +62,12 @@ func (p *policy) open(ctx context.Context, row reflect.Value, stored any) error 
 	if target.Kind() == reflect.Pointer {
 		dst = reflect.New(target.Type().Elem()).Elem()
 	}
-	err := dst.Addr().Interface().(encryptedtype.Field).OpenWith(func(dst any) error {
-		return p.openInto(dst, stored, bound)
-	})
+	held := dst.Addr().Interface().(encryptedtype.Field)
+	take := held.OpenStored
+	if p.isPlain(stored) {
+		take = held.OpenWith
+	}
+	err := take(func(dst any) error { return p.openInto(dst, stored, bound) })
 	if err == nil && dst != target {
 		target.Set(dst.Addr())
 	}

@@ -22,7 +22,9 @@ import (
 type Config struct {
 	// Keys is where the keyring comes from: a *keyring.Keyring, or a source
 	// that loads one. It is loaded once, when the plugin is registered; see
-	// [Plugin.SetKeys] for later changes.
+	// [Plugin.SetKeys] for later changes. A keyring.Watcher, such as keyring.Poll
+	// makes of any source, is watched from then on until [Plugin.Close], and its
+	// keyrings are used as they come.
 	Keys keyring.Source
 	// Models are pointers to all structs with encrypted fields: the models, and
 	// others that results are read into. They are checked when the plugin is
@@ -35,6 +37,9 @@ type Config struct {
 	// Algorithm seals the columns that are not deterministic. Zero means
 	// XChaCha20-Poly1305, or AES-256-GCM when Go runs in FIPS 140-3 mode.
 	Algorithm ciphertext.Algorithm
+	// MaxSeals lowers how many values of one column this process seals under one key
+	// version with AES-256-GCM, from 2^32; see [ciphertext.Config].
+	MaxSeals uint64
 	// Normalizations are functions for normalize= in the tags of blind indexes, by
 	// name, beside those of [ciphertext.Normalization] or in their place. They
 	// must be safe for concurrent use and always give one result for one text:
@@ -48,6 +53,12 @@ type Plugin struct {
 	config     Config
 	registered atomic.Bool
 	cipher     *ciphertext.Cipher
+	// replacing is held while a keyring takes the place of another.
+	replacing sync.Mutex
+	// watch is the goroutine that watches the key source, if there is one, and
+	// stopWatch ends it.
+	watch     sync.WaitGroup
+	stopWatch context.CancelFunc
 
 	// models has the policies of every schema that was seen. The map is replaced,
 	// never changed: every statement looks into it.
@@ -85,9 +96,10 @@ func (p *Plugin) Format(f fmt.State, _ rune) { fmt.Fprint(f, p.Name()) }
 // alone: their frequencies give them away.
 //
 // It returns the error of the key source, a *ModelError, or an error that says
-// what is missing in the configuration.
+// what is missing in the configuration. It starts to watch the key source, if that
+// can be watched, only when it returns no error.
 func (p *Plugin) Initialize(db *gorm.DB) error {
-	if p.config.Keys == nil {
+	if p.config.Keys == nil && !p.registered.Load() {
 		return errors.New("gormcrypt: Config.Keys is not set; use keyring.FromEnv, or keyring.Generate for a first try")
 	}
 	if !p.registered.CompareAndSwap(false, true) {
@@ -97,7 +109,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	if err != nil {
 		return fmt.Errorf("gormcrypt: loading the keyring: %w", err)
 	}
-	p.cipher, err = ciphertext.New(keys, ciphertext.Config{Algorithm: p.config.Algorithm})
+	p.cipher, err = ciphertext.New(keys, ciphertext.Config{Algorithm: p.config.Algorithm, MaxSeals: p.config.MaxSeals})
 	if err != nil {
 		return err
 	}
@@ -107,7 +119,14 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	}
 	p.warnOfFewValues(db)
 	p.installBuilders(db)
-	return p.installCallbacks(db)
+	if err := p.installCallbacks(db); err != nil {
+		return err
+	}
+	if watcher, ok := p.config.Keys.(keyring.Watcher); ok {
+		p.watchKeys(watcher, db.Logger)
+	}
+	p.config.Keys = nil // a keyring, perhaps, that is to go when it is replaced
+	return nil
 }
 
 // serializerName is the name in the tag serializer:encrypted.
@@ -162,27 +181,6 @@ func (p *Plugin) encrypts(s *schema.Schema) bool {
 		}
 	}
 	return false
-}
-
-// SetKeys loads a keyring and uses it from now on. Statements that are under
-// way finish under the one before. It returns the error of the source, and one
-// that wraps keyring.ErrKeyLost if the keyring lacks a key version of the one
-// in use, or has another key under it; then nothing has changed.
-func (p *Plugin) SetKeys(ctx context.Context, source keyring.Source) error {
-	switch {
-	case p.cipher == nil:
-		return errors.New("gormcrypt: the plugin is not registered yet; call db.Use first")
-	case source == nil:
-		return errors.New("gormcrypt: the key source is nil")
-	}
-	keys, err := source.Load(ctx)
-	if err != nil {
-		return fmt.Errorf("gormcrypt: loading the keyring: %w", err)
-	}
-	if err := keys.Keeps(p.cipher.Keys()); err != nil {
-		return fmt.Errorf("gormcrypt: not the successor of the keyring in use: %w", err)
-	}
-	return p.cipher.SetKeys(keys)
 }
 
 // Cipher returns the cipher of the plugin, for encryptedtype.SetDefault. It is

@@ -396,9 +396,12 @@ func (p *policy) checkIndexes() (problem, fix string) {
 }
 
 func isUnique(field *schema.Field) bool {
-	_, constraint := field.TagSettings["UNIQUE"]
-	_, index := field.TagSettings["UNIQUEINDEX"]
-	return constraint || index
+	if _, constraint := field.TagSettings["UNIQUE"]; constraint {
+		return true
+	}
+	return slices.ContainsFunc(parseIndexes(field.Schema), func(x *schema.Index) bool {
+		return x.Class == "UNIQUE" && slices.ContainsFunc(x.Fields, func(part schema.IndexOption) bool { return part.DBName == field.DBName })
+	})
 }
 
 // textTypes and binaryTypes are the column types that keep ciphertext as it

@@ -6,11 +6,14 @@ import (
 	"crypto/fips140"
 	"crypto/rand"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/tink-crypto/tink-go/v2/daead/subtle"
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/gormcrypt/gormcrypt/internal/secretly"
+	"github.com/gormcrypt/gormcrypt/internal/wipe"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
@@ -26,7 +29,7 @@ const (
 	// AES256GCM (NIST SP 800-38D) is the default when Go runs in FIPS 140-3
 	// mode. With random nonces of 96 bits a key is good for 2^32 messages;
 	// keys are derived per column, so that is the limit for one column under
-	// one key version.
+	// one key version. See Config.MaxSeals.
 	AES256GCM Algorithm = 2
 	// AESSIV (RFC 5297, with keys of 512 bits) is for deterministic columns:
 	// equal values give equal ciphertexts within one key version.
@@ -55,7 +58,8 @@ func (a Algorithm) set() keyring.Set {
 }
 
 // primitive is one algorithm under one key. The key is reachable only through
-// the functions, never as a field of a value that could be printed.
+// the functions, never as a field of a value that could be printed. When nobody
+// has them any more, and no call is under way, it is overwritten.
 type primitive struct {
 	// seal encrypts buf[start:], replaces buf[head:] with nonce and
 	// ciphertext, and returns the extended buf. The plaintext starts at
@@ -103,21 +107,38 @@ func (a Algorithm) permitted() error {
 	return nil
 }
 
+// owned is a key, in whatever form, that some functions share. While one of them
+// runs they have to keep it alive: a key must not be overwritten under a call.
+type owned[T any] struct{ key T }
+
+// own has wipe called when nothing refers to the result any more. wipe must not
+// refer to it either.
+func own[T any](key T, wipe func(T)) *owned[T] {
+	owner := &owned[T]{key}
+	runtime.AddCleanup(owner, wipe, key)
+	return owner
+}
+
 func newXChaCha(key []byte) (primitive, error) {
 	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		return primitive{}, err
 	}
+	owner := own(aead, func(aead cipher.AEAD) { wipe.At(aead) })
 	const nonceSize = chacha20poly1305.NonceSizeX
 	return primitive{
 		seal: func(buf []byte, head int, ad []byte) ([]byte, error) {
 			nonce := buf[head : head+nonceSize]
 			rand.Read(nonce) // never fails; it ends the program instead
-			return aead.Seal(buf[:head+nonceSize], nonce, buf[head+nonceSize:], ad), nil
+			sealed := owner.key.Seal(buf[:head+nonceSize], nonce, buf[head+nonceSize:], ad)
+			runtime.KeepAlive(owner)
+			return sealed, nil
 		},
 		open: func(body, ad []byte) ([]byte, error) {
 			ciphertext := body[nonceSize:]
-			return aead.Open(ciphertext[:0], body[:nonceSize], ciphertext, ad)
+			plaintext, err := owner.key.Open(ciphertext[:0], body[:nonceSize], ciphertext, ad)
+			runtime.KeepAlive(owner)
+			return plaintext, err
 		},
 	}, nil
 }
@@ -127,16 +148,22 @@ func newGCM(key []byte) (primitive, error) {
 	if err != nil {
 		return primitive{}, err
 	}
+	defer wipe.At(block) // the AEAD has a copy
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
 		return primitive{}, err
 	}
+	owner := own(aead, func(aead cipher.AEAD) { wipe.At(aead, "GCM") })
 	return primitive{
 		seal: func(buf []byte, head int, ad []byte) ([]byte, error) {
-			return aead.Seal(buf[:head], nil, buf[head:], ad), nil
+			sealed := owner.key.Seal(buf[:head], nil, buf[head:], ad)
+			runtime.KeepAlive(owner)
+			return sealed, nil
 		},
 		open: func(body, ad []byte) ([]byte, error) {
-			return aead.Open(body[:0], nil, body, ad)
+			plaintext, err := owner.key.Open(body[:0], nil, body, ad)
+			runtime.KeepAlive(owner)
+			return plaintext, err
 		},
 	}, nil
 }
@@ -147,13 +174,26 @@ func newSIV(key []byte) (primitive, error) {
 	if err != nil {
 		return primitive{}, err
 	}
+	owner := own(siv, wipeSIV)
+	// Each call expands the second key into memory of its own, which nobody else
+	// can reach to overwrite it.
 	return primitive{
-		seal: func(buf []byte, head int, ad []byte) ([]byte, error) {
-			sealed, err := siv.EncryptDeterministically(buf[head:], ad)
+		seal: func(buf []byte, head int, ad []byte) (sealed []byte, err error) {
+			secretly.Erase(func() { sealed, err = owner.key.EncryptDeterministically(buf[head:], ad) })
+			runtime.KeepAlive(owner)
 			return append(buf[:head], sealed...), err
 		},
-		open: func(body, ad []byte) ([]byte, error) {
-			return siv.DecryptDeterministically(body, ad)
+		open: func(body, ad []byte) (plaintext []byte, err error) {
+			secretly.Erase(func() { plaintext, err = owner.key.DecryptDeterministically(body, ad) })
+			runtime.KeepAlive(owner)
+			return plaintext, err
 		},
 	}, nil
+}
+
+// wipeSIV overwrites the two keys, and what CMAC has of the first.
+func wipeSIV(siv *subtle.AESSIV) {
+	for _, path := range [][]string{{"k1"}, {"k2"}, {"cmac", "bc"}, {"cmac"}} {
+		wipe.At(siv, path...)
+	}
 }

@@ -16,13 +16,29 @@ type Config struct {
 	// XChaCha20Poly1305, or AES256GCM when Go runs in FIPS 140-3 mode. Values
 	// sealed earlier under another algorithm are opened all the same.
 	Algorithm Algorithm
+	// MaxSeals is how many values of one column a cipher seals under one key
+	// version with AES256GCM; the next is refused with ErrExhausted. Zero means
+	// 2^32, which is the most: NIST SP 800-38D, section 8.3, admits so many with
+	// random nonces. Other algorithms have no limit.
+	//
+	// Each cipher counts what it seals itself, from when it is made. The limit
+	// holds for all of them together: set it to 2^32 divided by how many processes
+	// write, now and after restarts, while a key version is primary.
+	MaxSeals uint64
 }
+
+// maxSeals is the largest value of Config.MaxSeals.
+const maxSeals = 1 << 32
 
 // Cipher seals and opens values under a keyring, which may be replaced while
 // it is in use. It is safe for concurrent use.
 type Cipher struct {
 	algorithm Algorithm
+	maxSeals  uint64
 	ring      atomic.Pointer[keyring.Keyring]
+	keepers   *keepers
+	// seals counts, in an *atomic.Uint64 for each countedKey, what was sealed.
+	seals sync.Map
 	// named holds a *Column for each name that a value has been opened by.
 	named sync.Map
 	// names counts named, to bound it.
@@ -35,7 +51,7 @@ const maxNamed = 1024
 
 // New returns a cipher under the keyring. It returns an error that wraps
 // ErrUnsupported for an algorithm that does not exist, is deterministic, or
-// is not admitted in FIPS 140-3 mode.
+// is not admitted in FIPS 140-3 mode, and an error for a MaxSeals out of range.
 func New(keys *keyring.Keyring, config Config) (*Cipher, error) {
 	algorithm := config.Algorithm
 	if algorithm == 0 {
@@ -53,7 +69,13 @@ func New(keys *keyring.Keyring, config Config) (*Cipher, error) {
 	if algorithm != AES256GCM && fips140.Enabled() {
 		return nil, fmt.Errorf("%w: %s is not approved, and the program runs in FIPS 140-3 mode; choose AES256GCM", ErrUnsupported, algorithm)
 	}
-	c := &Cipher{algorithm: algorithm}
+	if config.MaxSeals > maxSeals {
+		return nil, fmt.Errorf("gormcrypt: MaxSeals is %d; a key of AES-256-GCM is good for 2^32 values at most", config.MaxSeals)
+	}
+	c := &Cipher{algorithm: algorithm, maxSeals: config.MaxSeals, keepers: new(keepers)}
+	if c.maxSeals == 0 {
+		c.maxSeals = maxSeals
+	}
 	if err := c.SetKeys(keys); err != nil {
 		return nil, err
 	}
@@ -61,12 +83,14 @@ func New(keys *keyring.Keyring, config Config) (*Cipher, error) {
 }
 
 // SetKeys replaces the keyring. Calls that are under way finish under the one
-// before; later ones, on every Column of the cipher, use the new one.
+// before; later ones, on every Column of the cipher, use the new one. Nothing of
+// the cipher keeps the keyring before, or a key that was derived from it.
 func (c *Cipher) SetKeys(keys *keyring.Keyring) error {
 	if keys == nil {
 		return errors.New("gormcrypt: the keyring is nil")
 	}
 	c.ring.Store(keys)
+	c.keepers.forget()
 	return nil
 }
 
@@ -118,6 +142,7 @@ func (c *Cipher) Column(config ColumnConfig) (*Column, error) {
 	if config.Deterministic {
 		column.algorithm = AESSIV
 	}
+	keeps(c.keepers, column)
 	if config.Named && config.Table != "" {
 		var err error
 		if column.unscoped, err = c.Column(ColumnConfig{Named: true}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gormcrypt/gormcrypt/internal/secretly"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
@@ -25,9 +26,11 @@ type Column struct {
 // columnKeys are the keys of one column, derived from one keyring.
 type columnKeys struct {
 	ring *keyring.Keyring
-	// primary seals. It is nil when the keyring cannot, with the reason.
+	// primary seals. It is nil when the keyring cannot, with the reason and the
+	// version that would.
 	primary *columnKey
 	err     error
+	version keyring.Version
 	// live are the versions of the same set that open, the primary first.
 	live []keyring.Version
 	// derived holds a *columnKey for each keyID that was needed to open a
@@ -51,6 +54,10 @@ type columnKey struct {
 	// head is the body up to the nonce: the algorithm byte, and the names.
 	head   []byte
 	prefix []byte
+	// check is the check value of the version.
+	check string
+	// sealed counts the values that were sealed, if there is a limit.
+	sealed atomic.Pointer[atomic.Uint64]
 }
 
 // current returns the keys of the column under the keyring in use.
@@ -68,11 +75,16 @@ func (c *Column) current() *columnKeys {
 	if err == nil {
 		keys.primary, err = c.derive(ring, keyID{version, first})
 	}
-	keys.err = err
+	keys.err, keys.version = err, version
 	keys.live = liveVersions(ring, version)
 	c.keys.Store(keys)
+	if c.cipher.ring.Load() != ring {
+		c.keys.CompareAndSwap(keys, nil) // SetKeys may have passed by before
+	}
 	return keys
 }
+
+func (c *Column) forget() { c.keys.Store(nil) }
 
 // liveVersions returns the versions of a set that open, its primary first.
 func liveVersions(ring *keyring.Keyring, primary keyring.Version) []keyring.Version {
@@ -111,13 +123,18 @@ func (c *Column) derive(ring *keyring.Keyring, id keyID) (*columnKey, error) {
 	if err := algorithm.permitted(); err != nil {
 		return nil, err
 	}
+	check, err := ring.CheckValue(id.version)
+	if err != nil {
+		return nil, err
+	}
 	parameters := algorithms[algorithm]
 	secret, err := ring.Derive(id.version, keyInfo(algorithm, c.Table, c.Column), parameters.keySize)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(secret)
-	primitive, err := parameters.make(secret)
+	var primitive primitive
+	secretly.Do(func() { primitive, err = parameters.make(secret) })
 	if err != nil {
 		return nil, fmt.Errorf("making the %s cipher: %w", algorithm, err)
 	}
@@ -128,6 +145,7 @@ func (c *Column) derive(ring *keyring.Keyring, id keyID) (*columnKey, error) {
 		ad:        associatedData(id.first, id.version, c.Table, c.Column),
 		head:      []byte{id.first},
 		prefix:    []byte(Prefix(id.version)),
+		check:     check,
 	}
 	if id.first&namedFlag != 0 {
 		key.head = appendName(appendName(key.head, c.Table), c.Column)
@@ -151,12 +169,22 @@ const maxScratch = 64 << 10
 
 // release clears what was used of a buffer and puts it back.
 func release(kept *[]byte, used []byte) {
+	clear(used)
 	if cap(used) > maxScratch {
 		return
 	}
-	clear(used)
 	*kept = used[:0]
 	scratch.Put(kept)
+}
+
+// grow returns buf with room for n more bytes. It leaves no copy of what is in it.
+func grow(buf []byte, n int) []byte {
+	if cap(buf)-len(buf) >= n {
+		return buf
+	}
+	grown := append(make([]byte, 0, 2*len(buf)+n), buf...)
+	clear(buf)
+	return grown
 }
 
 // Seal encrypts a Go value under the primary key and appends the result to
@@ -170,12 +198,13 @@ func release(kept *[]byte, used []byte) {
 // deterministic column they become UTC.
 //
 // It returns an *Error: ErrNull for nil, a nil pointer, slice or map;
-// ErrType for what does not encode; and the keyring's ErrNoPrimary when there
-// is no key to seal with.
+// ErrType for what does not encode; ErrExhausted when the key has sealed as many
+// values as it may; and the keyring's ErrNoPrimary when there is no key to seal
+// with, or ErrExpired when it is out of use.
 func (c *Column) Seal(dst []byte, value any, bound ...Bound) ([]byte, error) {
 	keys := c.current()
 	if keys.err != nil {
-		return dst, c.fail("seal", keyring.Version{}, keys.err)
+		return dst, c.fail("seal", keys.version, keys.err)
 	}
 	return c.seal(dst, keys.primary, value, bound)
 }
@@ -186,7 +215,7 @@ func (c *Column) Seal(dst []byte, value any, bound ...Bound) ([]byte, error) {
 func (c *Column) SealEach(value any) ([][]byte, error) {
 	keys := c.current()
 	if keys.err != nil {
-		return nil, c.fail("seal", keyring.Version{}, keys.err)
+		return nil, c.fail("seal", keys.version, keys.err)
 	}
 	var all [][]byte
 	for _, version := range keys.live {
@@ -210,8 +239,12 @@ func (c *Column) seal(dst []byte, key *columnKey, value any, bound []Bound) ([]b
 	buf = slices.Grow(buf, start-len(buf))[:start]
 
 	buf, err := appendPlaintext(buf, value, c.Deterministic)
+	buf = grow(buf, c.Pad+1+algorithms[c.algorithm].overhead)
 	if err == nil && c.Pad > 0 {
 		buf = pad(buf, start, c.Pad)
+	}
+	if err == nil {
+		err = c.count(key)
 	}
 	if err == nil {
 		buf, err = key.seal(buf, len(key.head), key.associated(bound))
@@ -258,13 +291,13 @@ func (c *Column) SealedLen(plaintext int) int {
 // The value keeps its type: a string goes into strings and byte slices, an
 // integer into integers that can hold it, and so on; a sql.Scanner gets what
 // a driver would give it, an *any a string, []byte, int64, uint64, float64,
-// bool, time.Time, or what encoding/json makes of the rest, and a *[Value]
-// whatever it is.
+// bool, time.Time, or what encoding/json makes of the rest, a *[Value]
+// whatever it is, and a *[Sealed] strings and byte slices.
 //
 // It returns an *Error that names table, column and key version and wraps
 // ErrNotCiphertext, ErrUnsupported, ErrMalformed, ErrAuthentication or ErrType
-// of this package, or ErrUnknownVersion or ErrRetired of package keyring. dst
-// is not changed then.
+// of this package, or ErrUnknownVersion, ErrRetired or ErrExpired of package
+// keyring. dst is not changed then.
 func (c *Column) Open(dst any, stored []byte, bound ...Bound) error {
 	return open(c, dst, stored, bound)
 }
@@ -312,12 +345,24 @@ func (c *Column) openBuffer(dst any, stored, scratch []byte, bound []Bound) erro
 	if err != nil {
 		return c.fail("open", value.Version, err)
 	}
-	plaintext, err := key.open(value.body, key.associated(bound))
+	ad := key.associated(bound)
+	sealed, keep := dst.(*Sealed)
+	var kept []byte
+	if keep {
+		kept = slices.Clone(value.body) // which is opened in place
+	}
+	plaintext, err := key.open(value.body, ad)
 	if err != nil {
 		// What the primitive says is always the same, and says less.
 		return c.fail("open", value.Version, ErrAuthentication)
 	}
-	if err := decodePlaintext(plaintext, dst); err != nil {
+	defer clear(plaintext)
+	if keep {
+		err = sealed.keep(plaintext, key.open, kept, ad)
+	} else {
+		err = decodePlaintext(plaintext, dst)
+	}
+	if err != nil {
 		return c.fail("open", value.Version, err)
 	}
 	return nil
@@ -325,7 +370,7 @@ func (c *Column) openBuffer(dst any, stored, scratch []byte, bound []Bound) erro
 
 func (c *Column) fail(op string, version keyring.Version, err error) error {
 	// The keyring names the version, and so does the Error.
-	for _, class := range []error{keyring.ErrUnknownVersion, keyring.ErrRetired} {
+	for _, class := range []error{keyring.ErrUnknownVersion, keyring.ErrRetired, keyring.ErrExpired} {
 		if errors.Is(err, class) {
 			err = class
 		}

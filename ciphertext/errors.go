@@ -9,8 +9,8 @@ import (
 )
 
 // The classes of failure, to be tested with errors.Is. What Open and Seal
-// return is an *Error that wraps one of them, or ErrUnknownVersion, ErrRetired
-// or ErrNoPrimary of package keyring.
+// return is an *Error that wraps one of them, or ErrUnknownVersion, ErrRetired,
+// ErrExpired or ErrNoPrimary of package keyring.
 var (
 	// ErrNotCiphertext: the stored value does not start with the prefix of
 	// this format. It is plaintext, or something else's.
@@ -30,6 +30,8 @@ var (
 	// it was to be stored in; or a Go value cannot be sealed because of its
 	// type.
 	ErrType = errors.New("type mismatch")
+	// ErrExhausted: the key has sealed as many values as Config.MaxSeals admits.
+	ErrExhausted = errors.New("the key has sealed as many values as its algorithm admits: add a new key version to the keyring and promote it; values that were sealed open as before")
 	// ErrNull: nil was to be sealed. NULL is not encrypted; store NULL.
 	ErrNull = errors.New("a NULL is not sealed")
 )

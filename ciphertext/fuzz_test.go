@@ -2,6 +2,8 @@ package ciphertext_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"strings"
@@ -106,6 +108,45 @@ func FuzzRoundTrip(f *testing.F) {
 			if bound != nil && column.Open(&got, sealed) == nil {
 				t.Fatal("it opened without its bound value")
 			}
+		}
+	})
+}
+
+// FuzzIdentity: what has the form of ciphertext has the identity that its header and its
+// nonce make, in text and in binary, and anything else has that or ErrMalformed.
+func FuzzIdentity(f *testing.F) {
+	v := addVectors(f)
+	column := newColumn(f, newCipher(f, v.ring(f)), ciphertext.ColumnConfig{Table: "customers", Column: "email", Named: true})
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		before := bytes.Clone(stored)
+		identity, err := ciphertext.AppendIdentity([]byte("before"), column, stored)
+		fromText, errText := ciphertext.AppendIdentity([]byte("before"), column, string(stored))
+		if !bytes.Equal(before, stored) || !bytes.Equal(identity, fromText) || (err == nil) != (errText == nil) {
+			t.Fatalf("%q of bytes, %v, and %q of text, %v", identity, err, fromText, errText)
+		}
+		if err != nil && (!errors.Is(err, ciphertext.ErrMalformed) || string(identity) != "before") {
+			t.Fatalf("%q, %v", identity, err)
+		}
+		header, errParse := ciphertext.Parse(stored)
+		if errParse != nil {
+			return
+		}
+		prefix := ciphertext.Prefix(header.Version)
+		body := stored[len(prefix):]
+		if !header.Binary {
+			body, _ = base64.RawURLEncoding.DecodeString(string(body))
+		}
+		table, name, rest := "customers", "email", body[1:]
+		if header.Named {
+			table, name, rest = header.Table, header.Column, body[1+2+len(header.Table)+2+len(header.Column):]
+		}
+		want := []byte("before")
+		if size := map[ciphertext.Algorithm]int{ciphertext.XChaCha20Poly1305: 24, ciphertext.AES256GCM: 12}[header.Algorithm]; size > 0 {
+			want = append(append(binary.BigEndian.AppendUint16(want, uint16(len(table))), table...), byte(len(name)>>8), byte(len(name)))
+			want = append(append(append(append(want, name...), prefix...), byte(header.Algorithm)), rest[:size]...)
+		}
+		if err != nil || !bytes.Equal(identity, want) {
+			t.Fatalf("%q has the identity %q, %v, want %q", stored, identity, err, want)
 		}
 	})
 }

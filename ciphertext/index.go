@@ -2,20 +2,16 @@ package ciphertext
 
 import (
 	"crypto/fips140"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
-	"golang.org/x/crypto/argon2"
-
+	"github.com/gormcrypt/gormcrypt/internal/secretly"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
@@ -112,7 +108,9 @@ func (c *Cipher) Index(config IndexConfig) (*Index, error) {
 			config.Table, config.Column, ErrUnsupported)
 	}
 	config.Normalize = slices.Clone(config.Normalize)
-	return &Index{IndexConfig: config, cipher: c}, nil
+	index := &Index{IndexConfig: config, cipher: c}
+	keeps(c.keepers, index)
+	return index, nil
 }
 
 // Term returns the term of a value under the primary index key, to be stored
@@ -223,8 +221,13 @@ func (x *Index) current() *indexKeys {
 	keys := &indexKeys{ring: ring}
 	keys.live, keys.err = x.derive(ring)
 	x.keys.Store(keys)
+	if x.cipher.ring.Load() != ring {
+		x.keys.CompareAndSwap(keys, nil) // SetKeys may have passed by before
+	}
 	return keys
 }
+
+func (x *Index) forget() { x.keys.Store(nil) }
 
 func (x *Index) derive(ring *keyring.Keyring) ([]indexKey, error) {
 	primary, err := ring.Primary(keyring.IndexKeys)
@@ -237,14 +240,17 @@ func (x *Index) derive(ring *keyring.Keyring) ([]indexKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		key := indexKey{prefix: TermPrefix(version), bits: x.Bits, mac: newMAC(secret[:sha256.Size])}
+		key := indexKey{prefix: TermPrefix(version), bits: x.Bits}
 		if key.bits == 0 {
 			key.bits = maxBits
 		}
-		if x.Slow {
-			key.prefix += slowMark + ":"
-			key.stretch = newStretch(secret[sha256.Size:])
-		}
+		secretly.Do(func() {
+			key.mac = newMAC(secret[:sha256.Size])
+			if x.Slow {
+				key.prefix += slowMark + ":"
+				key.stretch = newStretch(secret[sha256.Size:])
+			}
+		})
 		clear(secret)
 		live = append(live, key)
 	}
@@ -262,33 +268,6 @@ func indexInfo(slow bool, table, column string) string {
 	info = appendField(info, []byte{number})
 	info = appendField(info, table)
 	return string(appendField(info, column))
-}
-
-// newMAC returns HMAC-SHA-256 under a key, which the caller clears after.
-func newMAC(key []byte) func([]byte) [sha256.Size]byte {
-	type state struct {
-		hash.Hash
-		sum [sha256.Size]byte
-	}
-	key = slices.Clone(key)
-	states := sync.Pool{New: func() any { return &state{Hash: hmac.New(sha256.New, key)} }}
-	return func(message []byte) [sha256.Size]byte {
-		s := states.Get().(*state)
-		s.Write(message)
-		s.Sum(s.sum[:0])
-		sum := s.sum
-		s.Reset()
-		states.Put(s)
-		return sum
-	}
-}
-
-// newStretch returns Argon2id with a salt, which the caller clears after.
-func newStretch(salt []byte) func([]byte) []byte {
-	salt = slices.Clone(salt)
-	return func(encoded []byte) []byte {
-		return argon2.IDKey(encoded, salt, slowTime, slowMemory, slowThreads, sha256.Size)
-	}
 }
 
 // term returns the text of the term of an encoded value.

@@ -89,3 +89,15 @@ func (v Value) Equal(other Value) bool {
 	}
 	return bytes.Equal(v.encoded(), other.encoded())
 }
+
+// Kind returns what the value is: string, bytes, int, uint, float, bool, time or json,
+// and nothing for nil.
+func (v Value) Kind() string {
+	if v.encoded == nil {
+		return ""
+	}
+	return [...]string{
+		kindString: "string", kindBytes: "bytes", kindInt: "int", kindUint: "uint",
+		kindFloat: "float", kindBool: "bool", kindTime: "time", kindJSON: "json",
+	}[v.encoded()[0]]
+}

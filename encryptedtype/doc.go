@@ -4,7 +4,9 @@
 // [EncryptedString], [EncryptedBytes] and [Encrypted] keep their value inside
 // a function, where no formatting verb, logger or encoder finds it. They print
 // as [encrypted] in every verb of fmt, in slog, JSON and text; Reveal gives
-// the value. Their zero value is NULL.
+// the value. Their zero value is NULL. Of a string or bytes, Use lends the value for
+// the length of a call, and overwrites it after: what was read from the database is in
+// memory as ciphertext otherwise.
 //
 // As fields of a GORM model they need no tag, only the plugin:
 //

@@ -9,6 +9,10 @@ type Field interface {
 	// OpenWith calls open with a pointer to a value of the inner type, and
 	// takes the value over if open succeeds.
 	OpenWith(open func(dst any) error) error
+	// OpenStored does what OpenWith does for a ciphertext as the database has it. If
+	// it can, it gives open a pointer to a ciphertext.Sealed, and keeps that. It may
+	// call open twice.
+	OpenStored(open func(dst any) error) error
 	// InnerType returns the type of the value inside.
 	InnerType() reflect.Type
 
@@ -45,14 +49,24 @@ func (e *EncryptedString) OpenWith(open func(dst any) error) error {
 	return nil
 }
 
+// OpenStored implements Field, for the plugin.
+func (e *EncryptedString) OpenStored(open func(dst any) error) error {
+	lend, ok := openStored(open)
+	if !ok {
+		return e.OpenWith(open)
+	}
+	*e = EncryptedString{lend}
+	return nil
+}
+
 // InnerType implements Field, for the plugin.
 func (e EncryptedString) InnerType() reflect.Type { return reflect.TypeFor[string]() }
 
 func (e EncryptedString) plaintext() any {
-	if e.reveal == nil {
+	if e.IsNull() {
 		return nil
 	}
-	return e.reveal()
+	return e.Reveal()
 }
 
 // OpenWith implements Field, for the plugin.
@@ -65,14 +79,24 @@ func (e *EncryptedBytes) OpenWith(open func(dst any) error) error {
 	return nil
 }
 
+// OpenStored implements Field, for the plugin.
+func (e *EncryptedBytes) OpenStored(open func(dst any) error) error {
+	lend, ok := openStored(open)
+	if !ok {
+		return e.OpenWith(open)
+	}
+	*e = EncryptedBytes{lend}
+	return nil
+}
+
 // InnerType implements Field, for the plugin.
 func (e EncryptedBytes) InnerType() reflect.Type { return reflect.TypeFor[[]byte]() }
 
 func (e EncryptedBytes) plaintext() any {
-	if e.reveal == nil {
+	if e.IsNull() {
 		return nil
 	}
-	return e.reveal()
+	return e.Reveal()
 }
 
 // OpenWith implements Field, for the plugin.
@@ -84,6 +108,9 @@ func (e *Encrypted[T]) OpenWith(open func(dst any) error) error {
 	*e = NewEncrypted(v)
 	return nil
 }
+
+// OpenStored implements Field, for the plugin.
+func (e *Encrypted[T]) OpenStored(open func(dst any) error) error { return e.OpenWith(open) }
 
 // InnerType implements Field, for the plugin.
 func (e Encrypted[T]) InnerType() reflect.Type { return reflect.TypeFor[T]() }

@@ -136,7 +136,7 @@ func (f failing) Value() (driver.Value, error) { return redacted, f.err }
 // Value returns the ciphertext, made with the default cipher and bound to no
 // column, or nil for NULL. It returns ErrNoDefault without a default.
 func (e EncryptedString) Value() (driver.Value, error) {
-	if e.reveal == nil {
+	if e.IsNull() {
 		return nil, nil
 	}
 	return seal(defaultColumn.Load(), e.Reveal())
@@ -153,12 +153,7 @@ func (e *EncryptedString) Scan(src any) error {
 		*e = src
 		return nil
 	}
-	var s string
-	if err := open(&s, src); err != nil {
-		return err
-	}
-	*e = NewEncryptedString(s)
-	return nil
+	return e.OpenStored(func(dst any) error { return open(dst, src) })
 }
 
 // GormValue gives GORM the ciphertext where the value is an argument of SQL. It
@@ -170,10 +165,10 @@ func (e EncryptedString) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
 // Value returns the ciphertext, made with the default cipher and bound to no
 // column, or nil for NULL. It returns ErrNoDefault without a default.
 func (e EncryptedBytes) Value() (driver.Value, error) {
-	if e.reveal == nil {
+	if e.IsNull() {
 		return nil, nil
 	}
-	return seal(defaultColumn.Load(), e.reveal())
+	return seal(defaultColumn.Load(), e.Reveal())
 }
 
 // Scan decrypts what a driver read, with the default cipher. It returns
@@ -187,12 +182,7 @@ func (e *EncryptedBytes) Scan(src any) error {
 		*e = src
 		return nil
 	}
-	var b []byte
-	if err := open(&b, src); err != nil {
-		return err
-	}
-	*e = NewEncryptedBytes(b)
-	return nil
+	return e.OpenStored(func(dst any) error { return open(dst, src) })
 }
 
 // GormValue gives GORM the ciphertext where the value is an argument of SQL. It

@@ -380,6 +380,10 @@ func TestBlindIndexesThatAreRefused(t *testing.T) {
 			Email string                   `gorm:"serializer:encrypted"`
 			Ix    encryptedtype.BlindIndex `encrypt:"of=Email,bits=3"`
 		}{}, []string{"bits=3", "from 4 to 127"}},
+		"unique by an option, and truncated": {&struct {
+			Email string                   `gorm:"serializer:encrypted"`
+			Ix    encryptedtype.BlindIndex `gorm:"index:,unique" encrypt:"of=Email,bits=64"`
+		}{}, []string{"it is unique", "remove the constraint, or bits="}},
 		"unique and truncated": {&struct {
 			Email string                   `gorm:"serializer:encrypted"`
 			Ix    encryptedtype.BlindIndex `gorm:"uniqueIndex" encrypt:"of=Email,bits=64"`

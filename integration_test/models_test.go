@@ -100,6 +100,13 @@ func TestModelsThatAreRefused(t *testing.T) {
 		"unique index": {&struct {
 			Text string `gorm:"serializer:encrypted;uniqueIndex"`
 		}{}, []string{"unique", "deterministic"}},
+		"index with the option unique": {&struct {
+			Text string `gorm:"serializer:encrypted;index:,unique"`
+		}{}, []string{"unique", "deterministic"}},
+		"unique index of several columns": {&struct {
+			Tenant string `gorm:"index:by_both,unique"`
+			Text   string `gorm:"serializer:encrypted;index:by_both"`
+		}{}, []string{"unique", "deterministic"}},
 		"index": {&struct {
 			Text string `gorm:"serializer:encrypted;index"`
 		}{}, []string{"index", "remove"}},

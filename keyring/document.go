@@ -1,11 +1,9 @@
 package keyring
 
 import (
-	"bytes"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -34,9 +32,15 @@ type documentEntry struct {
 func WriteCleartext(w io.Writer, ring *Keyring) error {
 	doc := document{Format: documentFormat}
 	for _, key := range ring.keys {
+		if key.err != nil {
+			return fmt.Errorf("writing the keyring: %w", key.err)
+		}
 		entry := documentEntry{Version: key.version, State: key.state, Check: key.check}
 		if key.state != Retired {
-			entry.Key = base64.RawURLEncoding.EncodeToString(key.reveal())
+			_ = key.lend(func(secret []byte) error {
+				entry.Key = base64.RawURLEncoding.EncodeToString(secret)
+				return nil
+			})
 		}
 		doc.Keys = append(doc.Keys, entry)
 	}
@@ -50,20 +54,11 @@ func WriteCleartext(w io.Writer, ring *Keyring) error {
 }
 
 // parseDocument reads a keyring document. Its errors name versions and
-// positions, never a part of the text: the texts of encoding/json's own errors
-// quote it, so they are replaced.
+// positions, never a part of the text.
 func parseDocument(text []byte) (*Keyring, error) {
-	if !bytes.Contains(text, []byte("{")) {
-		return nil, fmt.Errorf("%w: not a JSON document, which starts with {; a path to one is not read here", ErrInvalid)
-	}
 	var doc document
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&doc); err != nil {
-		return nil, describeJSON(err, decoder.InputOffset())
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: there is more after the end of the JSON document, at byte %d", ErrInvalid, decoder.InputOffset())
+	if err := decodeDocument(text, documentFormat, &doc); err != nil {
+		return nil, err
 	}
 	if doc.Format != documentFormat {
 		return nil, fmt.Errorf("%w: its \"format\" is not %q", ErrInvalid, documentFormat)
@@ -104,18 +99,4 @@ func (e documentEntry) key() (Key, error) {
 		return Key{}, fmt.Errorf("key version %s: %w", e.Version, ErrWrongKey)
 	}
 	return key, nil
-}
-
-func describeJSON(err error, offset int64) error {
-	var typeError *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, errVersion):
-		return fmt.Errorf("%w: before byte %d: %w", ErrInvalid, offset, errVersion)
-	case errors.As(err, &typeError):
-		return fmt.Errorf("%w: wrong JSON type before byte %d", ErrInvalid, typeError.Offset)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: the JSON document is empty or cut off; restore it from a copy", ErrInvalid)
-	}
-	return fmt.Errorf("%w: not a JSON keyring document (format %q), up to byte %d: malformed, or with a field other than version, state, check and key, or a state other than primary, enabled and retired",
-		ErrInvalid, documentFormat, offset)
 }

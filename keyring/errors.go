@@ -18,13 +18,19 @@ var (
 	ErrInvalid = errors.New("invalid keyring")
 	// ErrWrongKey: a key does not have the check value that stands beside it.
 	// It was changed, cut, or pasted over another.
-	ErrWrongKey = errors.New("the key does not match its check value; restore the keyring from a copy")
+	ErrWrongKey = errors.New("the key is not the one that belongs here: it was changed, or wrapped by another; restore it from a copy")
 	// ErrNotFound: the place that a source reads holds no keyring.
 	ErrNotFound = errors.New("no keyring found")
 	// ErrKeyLost: a keyring was to be replaced by one without a key version that
 	// it holds, or with another key under that version. Values would be lost.
 	ErrKeyLost = errors.New("a key would be lost")
+	// ErrUnavailable: what holds the keys gave no answer, or none that can be
+	// understood. Keys that are loaded go on working; the same call may succeed later.
+	ErrUnavailable = errors.New("the key server is not available, and new keys wait for it")
+	// ErrExpired: the keyring's source has not confirmed it for longer than was
+	// allowed, so it seals and opens nothing until the source answers again.
+	ErrExpired = errors.New("the keyring was not confirmed by its source for too long; see to the key server, and the keys are used again once it answers")
 	// ErrExposed: the place that a source reads is open to other users of the
 	// machine.
-	ErrExposed = errors.New("keyring is readable by others")
+	ErrExposed = errors.New("the keyring is open to other users of the machine")
 )

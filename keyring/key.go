@@ -1,13 +1,10 @@
 package keyring
 
 import (
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
-	"slices"
 )
 
 // KeySize is the length of every key, data or index, in bytes. It is the
@@ -30,8 +27,9 @@ type Key struct {
 	state   State
 	check   string
 	err     error
-	// reveal returns the key. Its result is never stored outside a closure.
-	reveal func() []byte
+	// lend calls borrow with the key, which must not keep it, and returns its
+	// error. It is nil for a retired key.
+	lend func(borrow func(secret []byte) error) error
 }
 
 // DataKey returns data key number version. The material, KeySize random
@@ -44,6 +42,29 @@ func DataKey(version uint32, state State, material []byte) Key {
 // IndexKey returns index key number version, as DataKey does.
 func IndexKey(version uint32, state State, material []byte) Key {
 	return makeKey(MakeVersion(IndexKeys, version), state, material)
+}
+
+// Version returns the version of the key.
+func (k Key) Version() Version { return k.version }
+
+// State returns the state of the key.
+func (k Key) State() State { return k.state }
+
+// CheckValue returns the check value of the key, as [Keyring.CheckValue] does, and
+// "" if there is none.
+func (k Key) CheckValue() string { return k.check }
+
+// WithState returns the key in another state. As Retired it loses the key itself;
+// New refuses a Retired key that is made into another.
+func (k Key) WithState(state State) Key {
+	switch {
+	case state == Retired || state > Primary:
+		return makeKey(k.version, state, nil)
+	case k.lend == nil && k.err == nil:
+		k.err = fmt.Errorf("%w: key %s is retired, and its key is gone", ErrInvalid, k.version)
+	}
+	k.state = state
+	return k
 }
 
 func makeKey(version Version, state State, material []byte) Key {
@@ -59,9 +80,8 @@ func makeKey(version Version, state State, material []byte) Key {
 	case subtle.ConstantTimeCompare(material, make([]byte, KeySize)) == 1:
 		k.err = fmt.Errorf("%w: key %s is all zeros; want %d random bytes", ErrInvalid, version, KeySize)
 	default:
-		secret := slices.Clone(material)
-		k.reveal = func() []byte { return secret }
-		k.check, k.err = checkValue(secret)
+		k.lend = hold(material)
+		k.check, k.err = checkValue(material)
 	}
 	return k
 }
@@ -74,14 +94,18 @@ func randomKey(version Version, state State) Key {
 	return makeKey(version, state, material)
 }
 
-// derive expands the key into length bytes for one purpose: HKDF-SHA-256
-// (RFC 5869) without salt, since the key is uniformly random.
-func (k Key) derive(info string, length int) ([]byte, error) {
-	return hkdf.Key(sha256.New, k.reveal(), nil, info, length)
+// derive expands the key into length bytes for one purpose. The caller clears
+// them.
+func (k Key) derive(info string, length int) (derived []byte, err error) {
+	err = k.lend(func(secret []byte) error {
+		derived, err = expand(secret, info, length)
+		return err
+	})
+	return derived, err
 }
 
 func checkValue(secret []byte) (string, error) {
-	check, err := hkdf.Key(sha256.New, secret, nil, checkInfo, checkSize)
+	check, err := expand(secret, checkInfo, checkSize)
 	if err != nil {
 		return "", fmt.Errorf("deriving the check value: %w", err)
 	}

@@ -8,9 +8,19 @@
 // [Keyring.Retire], makes a new one, so a keyring may be shared between
 // goroutines without locks.
 //
+// Keyrings come from an environment variable ([Env]), a file of the application's
+// own ([File]), a secret that a container or systemd mounts ([Secret],
+// [SecretFile], [Credential]), a file whose keys are wrapped by a passphrase or a
+// key server's key ([WrappedFile], [NewPassphrase]), or the [First] of several that
+// has one. docs/keys.md says which is for whom, and what each leaves behind.
+//
 // No type of this package shows a key: not to any fmt verb, slog, JSON or gob,
 // and not in a panic. Keys leave it by three doors only: [Keyring.Derive],
-// [WriteCleartext] and [WriteFile].
+// [WriteCleartext] and [WriteFile]; and, wrapped by a KEK, by [Key.Wrap],
+// [Keyring.Wrap], [WriteWrapped] and [WriteWrappedFile].
+//
+// A key is overwritten in memory when nobody has a keyring with it any more, at some
+// time after the next garbage collection. docs/threat-model.md says what that leaves.
 package keyring
 
 import (
@@ -137,8 +147,8 @@ func (r *Keyring) CheckValue(version Version) (string, error) {
 // info. Different infos give independent keys. The result is key material:
 // build a cipher from it at once and keep that behind a function value.
 //
-// It returns ErrUnknownVersion or ErrRetired, naming the version, and an error
-// when length is not between 1 and 8160.
+// It returns ErrUnknownVersion, ErrRetired or ErrExpired, naming the version, and
+// an error when length is not between 1 and 8160.
 func (r *Keyring) Derive(version Version, info string, length int) ([]byte, error) {
 	key, err := r.live(version)
 	if err != nil {
@@ -234,7 +244,7 @@ func (r *Keyring) live(version Version) (Key, error) {
 	case key.state == Retired:
 		return Key{}, fmt.Errorf("key version %s: %w", version, ErrRetired)
 	}
-	return key, nil
+	return key, key.err
 }
 
 func (r *Keyring) unknown(version Version) error {

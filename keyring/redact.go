@@ -52,6 +52,9 @@ func (k Key) String() string {
 	if k.check != "" {
 		s += " " + k.check
 	}
+	if errors.Is(k.err, ErrExpired) {
+		s += " expired"
+	}
 	return s
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -24,20 +26,38 @@ func WriteFile(path string, ring *Keyring) error {
 		path = target // replace what a link leads to, not the link
 	}
 	old, err := File(path).Load(context.Background())
+	if err := checkKeeps(path, ring, old, err); err != nil {
+		return err
+	}
+	return replaceFile(path, 0o600, func(w io.Writer) error { return WriteCleartext(w, ring) })
+}
+
+// checkKeeps returns an error if the file of the old keyring, or of the error from
+// loading it, must not be replaced by a new one.
+func checkKeeps(path string, ring, old *Keyring, err error) error {
 	switch {
 	case errors.Is(err, ErrNotFound):
+		return nil
 	case err != nil:
 		return fmt.Errorf("the file that would be replaced: %w", err)
-	default:
-		if err := ring.Keeps(old); err != nil {
-			return fmt.Errorf("replacing %s: %w", path, err)
-		}
 	}
+	if err := ring.Keeps(old); err != nil {
+		return fmt.Errorf("replacing %s: %w", path, err)
+	}
+	return nil
+}
+
+// replaceFile puts a file with new content in the place of another, in one step.
+func replaceFile(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // with mode 0600
 	if err != nil {
 		return fmt.Errorf("writing the keyring: %w", err)
 	}
-	err = errors.Join(WriteCleartext(file, ring), file.Sync(), file.Close())
+	err = write(file)
+	if err == nil && mode != 0o600 {
+		err = file.Chmod(mode)
+	}
+	err = errors.Join(err, file.Sync(), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}

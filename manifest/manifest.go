@@ -4,7 +4,8 @@
 // that would leave values unreadable is seen before it is deployed, by Check of
 // package migrations.
 //
-// A manifest holds names and options, and nothing of a key or a value.
+// A manifest holds names and options, and nothing of a key or a value. Who writes it
+// is trusted as one who writes migrations is: parts of a [DatabaseIndex] are SQL.
 package manifest
 
 import (
@@ -38,6 +39,27 @@ type Table struct {
 	PrimaryKey []string `json:"primary_key"`
 	Columns    []Column `json:"columns"`
 	Indexes    []Index  `json:"indexes,omitempty"`
+	// DatabaseIndexes are the indexes of the database on columns of blind indexes.
+	DatabaseIndexes []DatabaseIndex `json:"database_indexes,omitempty"`
+}
+
+// UniqueUnderIndexKeys returns the columns, as "table.column", that have a unique
+// constraint and hold what is sealed under index keys: deterministic columns and blind
+// indexes. While two index keys are live, the constraint does not see that values under
+// one and the other are equal.
+func (t Table) UniqueUnderIndexKeys() []string {
+	var all []string
+	for _, column := range t.Columns {
+		if column.Unique && column.Deterministic {
+			all = append(all, t.Name+"."+column.Name)
+		}
+	}
+	for _, index := range t.Indexes {
+		if index.Unique {
+			all = append(all, t.Name+"."+index.Name)
+		}
+	}
+	return all
 }
 
 // Column is an encrypted column.
@@ -238,7 +260,7 @@ func (t Table) check() error {
 			}
 		}
 	}
-	return nil
+	return t.checkDatabaseIndexes()
 }
 
 func isMigrating(mode string) bool { return mode == "" || mode == "read" || mode == "write" }

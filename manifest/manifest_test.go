@@ -25,6 +25,10 @@ const example = `{
       ],
       "indexes": [
         {"name": "email_index", "context": {"table": "customers", "column": "email_index"}, "of": ["email"], "normalize": ["trim", "lower"], "bits": 24}
+      ],
+      "database_indexes": [
+        {"name": "by_email", "unique": true, "using": "btree", "where": "tenant <> ''", "parts": [
+          {"column": "tenant", "collate": "C", "sort": "desc"}, {"column": "email_index", "expression": "lower(email_index)"}]}
       ]
     }
   ]
@@ -52,6 +56,12 @@ func TestManifestIsReadAsItWasWritten(t *testing.T) {
 	config, err := table.Indexes[0].Config(nil)
 	if err != nil || config.Bits != 24 || len(config.Normalize) != 2 || config.Normalize[1](config.Normalize[0](" A ")) != "a" {
 		t.Errorf("email_index is %+v: %v", config, err)
+	}
+	byEmail := manifest.DatabaseIndex{Name: "by_email", Unique: true, Using: "btree", Where: "tenant <> ''", Parts: []manifest.IndexPart{
+		{Column: "tenant", Collate: "C", Sort: "desc"}, {Column: "email_index", Expression: "lower(email_index)"},
+	}}
+	if got := table.DatabaseIndexes; len(got) != 1 || !reflect.DeepEqual(got[0], byEmail) {
+		t.Errorf("by_email is %+v", got)
 	}
 }
 
@@ -89,6 +99,12 @@ func TestReadRefusesWhatIsWrong(t *testing.T) {
 		{"another state of a migration", `"name": "email",`, `"name": "email", "migrating": "done",`, "done"},
 		{"another state of an index", `"name": "email_index",`, `"name": "email_index", "migrating": "done",`, "done"},
 		{"a type that cannot be bound", `"type": "integer"`, `"type": "float"`, "float"},
+		{"a database index without a name", `"name": "by_email"`, `"name": ""`, "no name"},
+		{"a database index twice", `{"name": "by_email",`, `{"name": "by_email", "parts": [{"column": "email_index"}]}, {"name": "by_email",`, "twice"},
+		{"a part of a database index without a column", `{"column": "tenant", "collate": "C"`, `{"collate": "C"`, "name its column"},
+		{"a database index of other columns", `{"column": "email_index", "expression"`, `{"column": "email", "expression"`, "no part of it is a blind index"},
+		{"an unknown member of a database index", `"using": "btree"`, `"method": "btree"`, "method"},
+		{"an unknown member of a part", `"sort": "desc"`, `"order": "desc"`, "order"},
 		{"a bind to itself", `{"column": "tenant", "type": "text"}`, `{"column": "payout", "type": "text"}`, "bound to"},
 	} {
 		text := strings.Replace(example, c.from, c.to, 1)

@@ -37,8 +37,8 @@ func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Repor
 	if err := confirm("Backfill", why, config.Deployed, Writing); err != nil {
 		return rotation.Report{}, err
 	}
-	if m.mode() != "write" {
-		return rotation.Report{}, fmt.Errorf("gormcrypt: %w: in this program, %s is %q; deploy migrating=write here too", ErrDeployment, m, "migrating="+m.mode())
+	if err := m.requireMode(Writing); err != nil {
+		return rotation.Report{}, err
 	}
 	db, err := m.database(config)
 	if err != nil {
@@ -51,7 +51,7 @@ func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Repor
 		if cut, err := db.isCutOver(ctx, m.besides(r)); err != nil {
 			return rotation.Report{}, m.failed("looking for its triggers", err)
 		} else if cut {
-			return rotation.Report{}, fmt.Errorf("gormcrypt: %w: Backfill of %s, whose column has the ciphertext already; run Revert to its end, or until it has taken the column back", ErrOrder, m)
+			return rotation.Report{}, &OrderError{Step: "Backfill", Column: m.String(), State: r.State, Next: "the column has the ciphertext already: run Revert to its end, or until it has taken the column back"}
 		}
 	}
 	codec, err := m.encrypting()

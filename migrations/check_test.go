@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -65,6 +66,53 @@ func customer() any {
 		TaxID      int64  `gorm:"serializer:encrypted;type:text" encrypt:"deterministic"`
 	}
 	return &customer{}
+}
+
+// Indexes of the database make searches fast, and no value unreadable: Check finds
+// nothing when they come, go and change. Two models that do not agree on one are none.
+func TestCheckLeavesDatabaseIndexesAlone(t *testing.T) {
+	t.Parallel()
+	without := customer()
+	with := func() any {
+		type customer struct {
+			ID         uint
+			Account    string
+			Email      string `gorm:"serializer:encrypted"`
+			EmailIndex index  `gorm:"index:by_email,where:account = 'a'" encrypt:"of=Email,normalize=email"`
+			Note       []byte `gorm:"serializer:encrypted"`
+			Payout     string `gorm:"serializer:encrypted" encrypt:"bind=Account"`
+			TaxID      int64  `gorm:"serializer:encrypted;type:text" encrypt:"deterministic"`
+		}
+		return &customer{}
+	}()
+	other := func() any {
+		type customer struct {
+			ID         uint
+			Account    string
+			Email      string `gorm:"serializer:encrypted"`
+			EmailIndex index  `gorm:"index:by_email,sort:desc" encrypt:"of=Email,normalize=email"`
+			Note       []byte `gorm:"serializer:encrypted"`
+			Payout     string `gorm:"serializer:encrypted" encrypt:"bind=Account"`
+			TaxID      int64  `gorm:"serializer:encrypted;type:text" encrypt:"deterministic"`
+		}
+		return &customer{}
+	}()
+	manifestOf := func(models ...any) manifest.Manifest {
+		return deployed(t, use(t, nil, gormcrypt.Config{Models: models}))
+	}
+	want := []manifest.DatabaseIndex{{Name: "by_email", Where: "account = 'a'", Parts: []manifest.IndexPart{{Column: "email_index"}}}}
+	if got := manifestOf(with, without).Tables[0].DatabaseIndexes; !reflect.DeepEqual(got, want) {
+		t.Errorf("the manifest has the indexes %+v", got)
+	}
+	for _, c := range [][2]any{{without, with}, {with, without}, {with, other}} {
+		if err := migrations.Check(manifestOf(c[0]), c[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := gormcrypt.Declarations(use(t, nil, gormcrypt.Config{Models: []any{with, other}}))
+	if !errors.Is(err, gormcrypt.ErrModel) || !strings.Contains(err.Error(), "by_email") {
+		t.Errorf("two that differ: %v", err)
+	}
 }
 
 // What is found, in order, each with its problem and its fix.

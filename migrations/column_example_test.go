@@ -3,6 +3,7 @@
 package migrations_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/gormcrypt/gormcrypt"
 	"github.com/gormcrypt/gormcrypt/encryptedtype"
 	"github.com/gormcrypt/gormcrypt/keyring"
+	"github.com/gormcrypt/gormcrypt/manifest"
 	"github.com/gormcrypt/gormcrypt/migrations"
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
@@ -165,6 +167,68 @@ func ExampleColumn() {
 	//             <nil>; in the database: Ada@example.org
 }
 
+// Those who run the database migrate it by what the programs have written of
+// themselves, one file for each deployment, and have no models.
+func ExampleOfManifest() {
+	open, remove := users()
+	defer remove()
+	ctx := context.Background()
+	write := func(model any) (file bytes.Buffer) { // a program writes its encrypted.json
+		m, err := gormcrypt.Manifest(open(model))
+		if err == nil {
+			err = m.Write(&file)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		return file
+	}
+	reading, writing := write(&readingUser{}), write(&writingUser{})
+
+	keys := open(&readingUser{}).Plugins["gormcrypt"].(*gormcrypt.Plugin).Cipher().Keys() // or keyring.File, keyring.Env
+	migration := func(file bytes.Buffer, column string) (*migrations.Migration, error) {
+		m, err := manifest.Read(&file)
+		if err != nil {
+			return nil, err
+		}
+		return migrations.OfManifest(open(nil), migrations.Source{Manifest: m, Keys: keys}, "users", column)
+	}
+	_, err := migration(reading, "Email")
+	fmt.Println(err)
+
+	m, err := migration(reading, "email")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := m.Expand(ctx, migrations.Config{}); err != nil {
+		log.Fatal(err)
+	}
+	m, err = migration(writing, "email")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = m.Backfill(ctx, migrations.Config{})
+	var asks *migrations.DeploymentError
+	if errors.As(err, &asks) {
+		fmt.Printf("%s needs all programs to be %s\n", strings.ToLower(asks.Step), asks.Admitted[0])
+	}
+	_, err = m.Backfill(ctx, migrations.Config{Deployed: migrations.Writing, Limits: rotation.Limits{Duty: 1}})
+	fmt.Println(err, stored(open(nil)))
+
+	all, err := migrations.List(ctx, open(nil))
+	for _, known := range all {
+		_, next := known.State.Next()
+		fmt.Printf("%s.%s is %s, and next is %s\n", known.Table, known.Column, known.State, strings.ToLower(next))
+	}
+	fmt.Println(err)
+	// Output:
+	// gormcrypt: the manifest has no encrypted column and no blind index "Email" of the table users; it has email, email_index
+	// backfill needs all programs to be migrating=write
+	// <nil> gc1:1:...
+	// users.email is backfilled, and next is verify
+	// <nil>
+}
+
 // A program with migrating=read looks at the table before anything is deployed.
 func ExampleMigration_Plan() {
 	open, remove := users()
@@ -194,4 +258,26 @@ func ExampleMigration_Plan() {
 	// - Enforce: the definition of "users" is given
 	// - Enforce: the definition of "users" is given
 	// problems: 0 warnings: 0
+}
+
+// A table that is dropped in the middle of its migration leaves the record of that.
+func ExampleForget() {
+	open, remove := users()
+	defer remove()
+	ctx, plain := context.Background(), open(nil)
+	m, err := migrations.Column(open(&readingUser{}), &readingUser{}, "Email")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := m.Expand(ctx, migrations.Config{}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(migrations.Forget(ctx, plain, "users", "email"))
+	if err := plain.Migrator().DropTable("users"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(migrations.Forget(ctx, plain, "users", "email"))
+	// Output:
+	// gormcrypt: the table users is there, and its migration of email is expanded; run Revert to go back, which forgets it in the end
+	// <nil>
 }

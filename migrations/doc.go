@@ -1,6 +1,6 @@
 // Package migrations takes a column from plaintext to ciphertext while applications
-// read and write it, and back. A [Migration], which [Column] returns, has a method for
-// each step:
+// read and write it, and back. A [Migration], which [Column] returns by a
+// model, and [OfManifest] by a manifest, has a method for each step:
 //
 //	Plan      counts, and says what will be done and what is in the way
 //	Expand    makes the columns of blind indexes, before anything is deployed
@@ -22,6 +22,7 @@
 // which says what is missing; one that is done does nothing. [Migration.Revert] goes
 // back from every state. The same steps make the terms of a new blind index of rows that
 // are encrypted already, whose field has the migrating= itself.
+// [List] says which migrations the database knows of.
 // docs/migrations.md says what each step does to the database, and what works
 // meanwhile.
 //

@@ -2,7 +2,6 @@ package migrations
 
 import (
 	"context"
-	"fmt"
 	"maps"
 )
 
@@ -22,8 +21,8 @@ func (m *Migration) Finish(ctx context.Context, config Config) error {
 	if err := confirm("Finish", "drops what programs with migrating= find plaintext by", config.Deployed, Settled); err != nil {
 		return err
 	}
-	if m.mode() != "" {
-		return fmt.Errorf("gormcrypt: %w: in this program, %s is %q; deploy it without that here too", ErrDeployment, m, "migrating="+m.mode())
+	if err := m.requireMode(Settled); err != nil {
+		return err
 	}
 	db, err := m.database(config)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/gormcrypt/gormcrypt/manifest"
 )
 
 // layout is what a database says of a column and of what depends on it.
@@ -50,19 +52,10 @@ type besides struct {
 	indexes []string
 }
 
-// newIndex is an index that Expand makes.
-type newIndex struct {
-	Name   string
-	Unique bool
-	// Parts are its columns as SQL, with whatever belongs to them, and Using and Where
-	// are empty or what GORM's tag says.
-	Parts        []string
-	Using, Where string
-}
-
 // database does what the databases do differently. Each method can be called again
 // when it has done its work, or a part of it.
 type database interface {
+	hasTable(ctx context.Context, table string) (bool, error)
 	layout(ctx context.Context, table, column string) (layout, error)
 	// addColumn adds a column of text that may be NULL.
 	addColumn(ctx context.Context, table, column string) error
@@ -70,7 +63,7 @@ type database interface {
 	// widen gives a column a type that holds ciphertext.
 	widen(ctx context.Context, table, column string, binary bool) error
 	hasIndex(ctx context.Context, table, name string) (bool, error)
-	createIndex(ctx context.Context, table string, index newIndex) error
+	createIndex(ctx context.Context, table string, index manifest.DatabaseIndex) error
 	// recreateIndex runs the definition of an index that is not there.
 	recreateIndex(ctx context.Context, table, name, definition string) error
 	dropIndex(ctx context.Context, table, name string) error
@@ -92,7 +85,7 @@ type database interface {
 	land(ctx context.Context, of besides) error
 	settle(ctx context.Context, of besides) error
 	// widening, creating, check and dropping are the statements that a plan shows.
-	creating(table string, index newIndex) string
+	creating(table string, index manifest.DatabaseIndex) string
 	dropping(table, name string) string
 	widening(table, column string, binary bool) string
 	check(table, name, condition string) string
@@ -120,9 +113,9 @@ func quoteTable(name string) string {
 	return strings.Join(parts, ".")
 }
 
-// statement returns the statement that makes an index of a table, with words between
+// indexing returns the statement that makes an index of a table, with words between
 // CREATE INDEX and its name.
-func (x newIndex) statement(table, words, schema string) string {
+func indexing(x manifest.DatabaseIndex, table, words, schema string) string {
 	var b strings.Builder
 	b.WriteString("CREATE ")
 	if x.Unique {
@@ -130,9 +123,23 @@ func (x newIndex) statement(table, words, schema string) string {
 	}
 	b.WriteString("INDEX " + words + schema + quote(x.Name) + " ON " + table)
 	if x.Using != "" {
-		b.WriteString(" USING " + x.Using)
+		b.WriteString(" USING " + quote(x.Using))
 	}
-	b.WriteString(" (" + strings.Join(x.Parts, ", ") + ")")
+	for i, part := range x.Parts {
+		b.WriteString([]string{" (", ", "}[min(i, 1)])
+		if part.Expression != "" {
+			b.WriteString(part.Expression)
+		} else {
+			b.WriteString(quote(part.Column))
+		}
+		if part.Collate != "" {
+			b.WriteString(" COLLATE " + quote(part.Collate))
+		}
+		if part.Sort != "" {
+			b.WriteString(" " + part.Sort)
+		}
+	}
+	b.WriteString(")")
 	if x.Where != "" {
 		b.WriteString(" WHERE " + x.Where)
 	}

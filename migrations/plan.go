@@ -57,7 +57,7 @@ func (m *Migration) Plan(ctx context.Context, config Config) (Plan, error) {
 	if err != nil {
 		return plan, err
 	}
-	plan.State, plan.Next = r.State, m.next(r)
+	plan.State, plan.Next = r.State, r.State.advice()
 	db, err := m.database(config)
 	if err != nil {
 		return plan, err
@@ -70,7 +70,7 @@ func (m *Migration) Plan(ctx context.Context, config Config) (Plan, error) {
 	if plan.Steps, err = m.steps(ctx, db, l, r); err != nil {
 		return plan, err
 	}
-	if m.index == nil && (!l.columns[m.name] || m.column.Beside == "" && !l.wide && !l.widens) {
+	if len(l.columns) == 0 || m.index == nil && (!l.columns[m.name] || m.column.Beside == "" && !l.wide && !l.widens) {
 		return plan, nil
 	}
 	now, err := m.asItIs(ctx, db, r)
@@ -250,9 +250,9 @@ func (m *Migration) trying(l layout) (*rowcodec.Codec, error) {
 	table := m.table
 	table.Indexes = slices.DeleteFunc(slices.Clone(table.Indexes), func(x manifest.Index) bool { return !l.columns[x.Name] })
 	if m.column.Beside != "" {
-		return rowcodec.MoveBeside(m.plugin.Cipher(), table, m.column, m.plugin.Normalizations())
+		return rowcodec.MoveBeside(m.source.cipher, table, m.column, m.source.normalizations)
 	}
-	return rowcodec.Encrypt(m.plugin.Cipher(), table, m.column, m.plugin.Normalizations())
+	return rowcodec.Encrypt(m.source.cipher, table, m.column, m.source.normalizations)
 }
 
 // trySealed opens some of the values that have the form of ciphertext already.

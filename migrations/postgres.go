@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gormcrypt/gormcrypt/manifest"
 )
 
 // postgresDatabase waits for a lock on a table no longer than wait at a time: those
@@ -111,6 +113,11 @@ func (d postgresDatabase) reset(conn *sql.Conn) {
 			return
 		}
 	}
+}
+
+func (d postgresDatabase) hasTable(ctx context.Context, table string) (there bool, err error) {
+	err = d.pool.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", quoteTable(table)).Scan(&there)
+	return there, err
 }
 
 func (d postgresDatabase) layout(ctx context.Context, table, column string) (layout, error) {
@@ -243,11 +250,11 @@ func (d postgresDatabase) widen(ctx context.Context, table, column string, binar
 	return d.alter(ctx, table, d.widening(table, column, binary))
 }
 
-func (postgresDatabase) creating(table string, index newIndex) string {
-	return index.statement(quoteTable(table), "CONCURRENTLY ", "")
+func (postgresDatabase) creating(table string, index manifest.DatabaseIndex) string {
+	return indexing(index, quoteTable(table), "CONCURRENTLY ", "")
 }
 
-func (d postgresDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
+func (d postgresDatabase) createIndex(ctx context.Context, table string, index manifest.DatabaseIndex) error {
 	return d.makeIndex(ctx, table, index.Name, d.creating(table, index))
 }
 

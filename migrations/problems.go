@@ -12,19 +12,21 @@ import (
 // problems returns the layout of the column, why it cannot be migrated, and what is
 // to be known. Values are not looked at.
 func (m *Migration) problems(ctx context.Context, db database, config Config) (l layout, problems, warnings []string, err error) {
-	if m.index != nil {
-		return m.indexProblems(ctx, db, config)
-	}
 	if l, err = db.layout(ctx, m.table.Name, m.name); err != nil {
 		return l, nil, nil, m.failed("looking at the table", err)
 	}
-	if !l.columns[m.name] {
+	switch {
+	case len(l.columns) == 0:
+		return l, []string{"there is no such table, or the search path of the connection does not find it; connect as the application does"}, nil, nil
+	case m.index != nil:
+		return l, m.indexProblems(config), m.indexWarnings(l), nil
+	case !l.columns[m.name]:
 		return l, []string{"the table has no such column; a new column of a new field needs no migration"}, nil, nil
 	}
 	problems, warnings = slices.Clone(l.problems), slices.Clone(l.warnings)
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if m.column.Migrating == "" {
-		add("the field has no migrating= in this program, which so would not read plaintext; add encrypt:\"migrating=read\"")
+		add("the field has no migrating= %s, so plaintext would not be read; %s", m.source.where, m.source.addRead)
 	}
 	switch beside := m.column.Beside != ""; {
 	case !beside && !l.wide && !l.widens:
@@ -48,7 +50,7 @@ func (m *Migration) problems(ctx context.Context, db database, config Config) (l
 			warnings = append(warnings, fmt.Sprintf("the blind index %s is of several fields, and is not filled by this migration: give it migrating=read, and migrate it by itself when its fields are finished", index.Name))
 		}
 	}
-	problems = append(problems, m.uniqueProblems(l, config)...)
+	problems, warnings = append(problems, m.uniqueProblems(l, config)...), append(warnings, m.indexWarnings(l)...)
 	for _, x := range l.indexes {
 		if !m.column.Deterministic && !x.unique && x.alone {
 			warnings = append(warnings, fmt.Sprintf("the index %s finds no ciphertext: Finish drops it", x.name))
@@ -82,12 +84,9 @@ func (m *Migration) uniqueProblems(l layout, config Config) []string {
 }
 
 // indexProblems is problems for a blind index of rows that are encrypted.
-func (m *Migration) indexProblems(ctx context.Context, db database, config Config) (l layout, problems, warnings []string, err error) {
-	if l, err = db.layout(ctx, m.table.Name, m.name); err != nil {
-		return l, nil, nil, m.failed("looking at the table", err)
-	}
+func (m *Migration) indexProblems(config Config) (problems []string) {
 	if m.index.Migrating == "" {
-		problems = append(problems, "the index has no migrating= in this program, which so would search by terms that are not there; add encrypt:\"migrating=read\"")
+		problems = append(problems, fmt.Sprintf("the index has no migrating= %s, so terms would be searched that are not there; %s", m.source.where, m.source.addRead))
 	}
 	for _, of := range m.index.Of {
 		i := slices.IndexFunc(m.table.Columns, func(c manifest.Column) bool { return c.Name == of })
@@ -98,5 +97,18 @@ func (m *Migration) indexProblems(ctx context.Context, db database, config Confi
 	if m.index.Unique && !config.Unique {
 		problems = append(problems, "terms are to be unique, and rows that have none yet are not looked at; have the application look before it writes, and set Config.Unique")
 	}
-	return l, problems, warnings, nil
+	return problems
+}
+
+// indexWarnings returns what is to be known of the blind indexes whose columns Expand
+// makes.
+func (m *Migration) indexWarnings(l layout) []string {
+	var warnings []string
+	for _, index := range m.indexes {
+		made := slices.ContainsFunc(m.wanted, func(x manifest.DatabaseIndex) bool { return x.Unique && x.IsOf(index.Name) })
+		if index.Unique && !made && !l.columns[index.Name] {
+			warnings = append(warnings, fmt.Sprintf("the blind index %s is unique by a constraint, which Expand does not make; write uniqueIndex in place of unique, or add the constraint yourself after Expand", index.Name))
+		}
+	}
+	return warnings
 }

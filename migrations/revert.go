@@ -2,8 +2,9 @@ package migrations
 
 import (
 	"context"
-	"fmt"
 	"slices"
+
+	"gorm.io/gorm"
 
 	"github.com/gormcrypt/gormcrypt/rotation"
 )
@@ -72,8 +73,8 @@ func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report,
 	if err := confirm("Revert", "decrypts all values, which programs without migrating= do not read, and those with migrating=write would encrypt again", config.Deployed, Reading); err != nil {
 		return rotation.Report{}, err
 	}
-	if m.mode() != "read" {
-		return rotation.Report{}, fmt.Errorf("gormcrypt: %w: in this program, %s is not migrating=read; deploy that here too", ErrDeployment, m)
+	if err := m.requireMode(Reading); err != nil {
+		return rotation.Report{}, err
 	}
 	codec, err := m.decrypting()
 	if err != nil {
@@ -118,15 +119,20 @@ func (m *Migration) recreateIndexes(ctx context.Context, db database, r record, 
 
 // cancel cancels the jobs of the migration that go the other way, if any go on.
 func (m *Migration) cancel(ctx context.Context, reason string, titles ...string) error {
-	jobs, err := rotation.Jobs(ctx, m.db)
+	return cancelJobs(ctx, m.db, m.String(), reason, titles...)
+}
+
+// cancelJobs cancels the jobs of a column, as "table.column", with some titles.
+func cancelJobs(ctx context.Context, db *gorm.DB, column, reason string, titles ...string) error {
+	jobs, err := rotation.Jobs(ctx, db)
 	if err != nil {
 		return err
 	}
 	for _, job := range jobs {
-		if job.State != rotation.Running && job.State != rotation.Paused || !slices.ContainsFunc(titles, func(title string) bool { return job.Title == title+m.String() }) {
+		if job.State != rotation.Running && job.State != rotation.Paused || !slices.ContainsFunc(titles, func(title string) bool { return job.Title == title+column }) {
 			continue
 		}
-		if err := rotation.Cancel(ctx, m.db, job.ID, reason); err != nil {
+		if err := rotation.Cancel(ctx, db, job.ID, reason); err != nil {
 			return err
 		}
 	}

@@ -8,33 +8,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gormcrypt/gormcrypt/internal/sqlitetable"
 	"github.com/gormcrypt/gormcrypt/internal/sqltext"
+	"github.com/gormcrypt/gormcrypt/manifest"
 )
 
 // sqliteDatabase has one writer at a time. Every step is a transaction of its own, for
 // which others wait.
 type sqliteDatabase struct{ pool *sql.DB }
 
-// sqlitePatience is how long others may hold the database, beside what a connection
-// waits by itself.
-const sqlitePatience = 10 * time.Second
-
 // exec runs a statement, again while others hold the database.
 func (d sqliteDatabase) exec(ctx context.Context, statement string) error {
-	for began := time.Now(); ; {
+	return patiently(ctx, func() error {
 		_, err := d.pool.ExecContext(ctx, statement)
-		if err == nil || time.Since(began) > sqlitePatience || !strings.Contains(err.Error(), "is locked") {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return err
+	})
 }
 
 // split returns the schema of a table, as SQL with a dot behind it, and its name.
@@ -43,6 +32,12 @@ func (sqliteDatabase) split(table string) (schema, name string) {
 		return quote(before) + ".", after
 	}
 	return quote("main") + ".", table
+}
+
+func (d sqliteDatabase) hasTable(ctx context.Context, table string) (bool, error) {
+	schema, name := d.split(table)
+	found, err := texts(ctx, d.pool, "SELECT name FROM "+schema+"sqlite_master WHERE type IN ('table', 'view') AND lower(name) = lower(?)", name)
+	return len(found) > 0, err
 }
 
 func (d sqliteDatabase) layout(ctx context.Context, table, column string) (layout, error) {
@@ -229,13 +224,13 @@ func (d sqliteDatabase) dropColumn(ctx context.Context, table, column string) er
 func (sqliteDatabase) widening(string, string, bool) string              { return "" }
 func (sqliteDatabase) widen(context.Context, string, string, bool) error { return nil }
 
-func (d sqliteDatabase) creating(table string, index newIndex) string {
+func (d sqliteDatabase) creating(table string, index manifest.DatabaseIndex) string {
 	schema, name := d.split(table)
 	index.Using = "" // which SQLite does not have
-	return index.statement(quote(name), "", schema)
+	return indexing(index, quote(name), "", schema)
 }
 
-func (d sqliteDatabase) createIndex(ctx context.Context, table string, index newIndex) error {
+func (d sqliteDatabase) createIndex(ctx context.Context, table string, index manifest.DatabaseIndex) error {
 	return d.recreateIndex(ctx, table, index.Name, d.creating(table, index))
 }
 
@@ -289,17 +284,7 @@ func (d sqliteDatabase) setNotNull(ctx context.Context, table, column string, no
 
 // inTx runs statements in one transaction, which has the write lock from its start.
 func (d sqliteDatabase) inTx(ctx context.Context, f func(exec func(string) error, count func(string) (int64, error)) error) error {
-	for began := time.Now(); ; {
-		err := d.once(ctx, f)
-		if err == nil || time.Since(began) > sqlitePatience || !strings.Contains(err.Error(), "is locked") {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return patiently(ctx, func() error { return d.once(ctx, f) })
 }
 
 func (d sqliteDatabase) once(ctx context.Context, f func(exec func(string) error, count func(string) (int64, error)) error) (err error) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/gormcrypt/gormcrypt/manifest"
 )
 
 // State is how far the migration of a column is. It is kept in the database.
@@ -51,9 +53,9 @@ type record struct {
 type made struct {
 	// Columns and Indexes are those that Expand has made, and Kind is the type that the
 	// column had before.
-	Columns []string   `json:"columns,omitempty"`
-	Indexes []newIndex `json:"indexes,omitempty"`
-	Kind    string     `json:"kind,omitempty"`
+	Columns []string                 `json:"columns,omitempty"`
+	Indexes []manifest.DatabaseIndex `json:"indexes,omitempty"`
+	Kind    string                   `json:"kind,omitempty"`
 	// Dropped are the indexes that Finish has dropped, by name with their definitions.
 	Dropped map[string]string `json:"dropped,omitempty"`
 	// Beside is the column that takes the ciphertext, if there is one, and NotNull says
@@ -126,22 +128,19 @@ func (s store) remove(ctx context.Context, from State) error {
 }
 
 func (s store) exec(ctx context.Context, query string, args ...any) error {
-	for began := time.Now(); ; {
+	var changed int64
+	err := patiently(ctx, func() error {
 		result, err := s.pool.ExecContext(ctx, s.bind(query), args...)
 		if err == nil {
-			n, err := result.RowsAffected()
-			if err == nil && n == 0 {
-				err = fmt.Errorf("gormcrypt: %w", errChanged)
-			}
-			return err
+			changed, err = result.RowsAffected()
 		}
-		if !strings.Contains(err.Error(), "is locked") || time.Since(began) > sqlitePatience {
-			return fmt.Errorf("gormcrypt: writing the state of the migration: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("gormcrypt: writing the state of the migration: %w", err)
+	case changed == 0:
+		return fmt.Errorf("gormcrypt: %w", errChanged)
 	}
+	return nil
 }

@@ -13,7 +13,7 @@ var (
 	// not know what is in them.
 	ErrNewer = owntables.ErrNewer
 	// ErrUnfinished: there is a job, or the migration of a column, that is not
-	// finished, and would be lost.
+	// finished, or keys of package dbkeys, and they would be lost.
 	ErrUnfinished = owntables.ErrUnfinished
 )
 
@@ -40,8 +40,8 @@ func Upgrade(ctx context.Context, db *gorm.DB) error { return owntables.Upgrade(
 // this version of the library that use them bring them to the latest version again.
 //
 // It returns ErrUnfinished, with what to do, if that would lose a job that is running
-// or paused, or the migration of a column that is not finished; ErrNewer as Upgrade
-// does; an error for a version that is not there or later than that of the tables, and
+// or paused, the migration of a column that is not finished, or keys that are kept
+// there; ErrNewer as Upgrade does; an error for a version that is not there or later than that of the tables, and
 // if db is in a transaction or for dry runs; and those of ctx and the database.
 func Downgrade(ctx context.Context, db *gorm.DB, version int) error {
 	return owntables.Downgrade(ctx, db, version)

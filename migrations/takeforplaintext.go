@@ -15,8 +15,8 @@ import (
 // primary key, its columns in order.
 //
 // It is for the states in which Backfill may run, with the same Config.Deployed, and
-// refuses a value that opens. It returns ErrDeployment, ErrOrder, and an error for a
-// row that is not there, or has no such value.
+// refuses a value that opens. It returns ErrDeployment, ErrOrder, ErrNoRow, and an
+// error for a row that has no such value.
 func (m *Migration) TakeForPlaintext(ctx context.Context, config Config, key ...any) error {
 	if _, err := m.begin(ctx, "TakeForPlaintext", &config, Backfilling, Backfilled, Verified); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (m *Migration) TakeForPlaintext(ctx context.Context, config Config, key ...
 	current := found[0]
 	switch {
 	case current == nil:
-		return fmt.Errorf("gormcrypt: %s has no row with that primary key", m.table.Name)
+		return fmt.Errorf("gormcrypt: %w in %s", ErrNoRow, m.table.Name)
 	case current.Cells[0] == nil:
 		return fmt.Errorf("gormcrypt: %s is NULL in that row", m)
 	case current.Old[0] != nil:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/sources"
 	"github.com/gormcrypt/gormcrypt/keyring"
 	"github.com/gormcrypt/gormcrypt/manifest"
 )
@@ -84,7 +85,7 @@ type VersionCount struct {
 // One of these is that PostgreSQL would hide rows by a policy for rows: let a role
 // with BYPASSRLS count.
 func Census(ctx context.Context, db *gorm.DB, config CensusConfig) (CensusReport, error) {
-	m, err := manifestOf(db.WithContext(ctx), config.Manifest)
+	m, err := sources.Manifest(db.WithContext(ctx), config.Manifest)
 	if err != nil {
 		return CensusReport{}, err
 	}
@@ -95,7 +96,7 @@ func Census(ctx context.Context, db *gorm.DB, config CensusConfig) (CensusReport
 	case share != 0 && !(share >= 0.000001 && share < 1): // or it is not a number
 		return CensusReport{}, fmt.Errorf("gormcrypt: a sample of %v of the rows; want a share from 0.000001 to 1, or 0 for all", share)
 	}
-	tables, err := chosen(m, config.Tables)
+	tables, err := sources.Chosen(m, config.Tables)
 	if err != nil {
 		return CensusReport{}, err
 	}
@@ -127,7 +128,7 @@ func Census(ctx context.Context, db *gorm.DB, config CensusConfig) (CensusReport
 
 // counterOf returns what counts in a database.
 func counterOf(db *gorm.DB) (*backfill.Counter, error) {
-	pool, err := poolOf(db)
+	pool, err := sources.Pool(db)
 	if err != nil {
 		return nil, err
 	}

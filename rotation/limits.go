@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/sources"
 )
 
 // Limits are what a run may take of a database. The zero value of each field means
@@ -50,7 +51,7 @@ func (l Limits) or(defaults Limits) Limits {
 // gentle returns the defaults of a database. All workers of a process share the
 // duty.
 func gentle(ctx context.Context, db *gorm.DB, workers int) (Limits, error) {
-	pool, err := poolOf(db)
+	pool, err := sources.Pool(db)
 	if err != nil {
 		return Limits{}, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
+	"github.com/gormcrypt/gormcrypt/internal/sources"
 	"github.com/gormcrypt/gormcrypt/keyring"
 	"github.com/gormcrypt/gormcrypt/manifest"
 )
@@ -168,14 +169,14 @@ func (c *RetireConfig) sources(ctx context.Context, db *gorm.DB) (*keyring.Keyri
 	case c.LockWait == 0:
 		c.LockWait = time.Second
 	}
-	m, err := manifestOf(db.WithContext(ctx), c.Manifest)
+	m, err := sources.Manifest(db.WithContext(ctx), c.Manifest)
 	if err != nil {
 		return nil, m, err
 	}
 	if len(m.Tables) == 0 {
 		return nil, m, errors.New("gormcrypt: no table has an encrypted column, so there is nothing by which to tell that a key is not needed; register the models, or name the manifest of this database")
 	}
-	keys, err := keysOf(ctx, db, c.Keys)
+	keys, err := sources.Keys(ctx, db, c.Keys)
 	return keys, m, err
 }
 

@@ -33,6 +33,7 @@ import (
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
 	"github.com/gormcrypt/gormcrypt/internal/owntables"
 	"github.com/gormcrypt/gormcrypt/internal/rowcodec"
+	"github.com/gormcrypt/gormcrypt/internal/sources"
 	"github.com/gormcrypt/gormcrypt/keyring"
 	"github.com/gormcrypt/gormcrypt/manifest"
 )
@@ -95,7 +96,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Errors of a run.
+// Errors of New and of a run.
 var (
 	// ErrPoisoned: there are more values in quarantine than Config.MaxPoisoned.
 	ErrPoisoned = errors.New("too many values cannot be sealed anew")
@@ -114,6 +115,8 @@ var (
 	ErrWaited = backfill.ErrWaited
 	// ErrOtherJob: an unfinished job with another plan is about one of the tables.
 	ErrOtherJob = backfill.ErrOtherJob
+	// ErrNothing: no table has values under keys of the set.
+	ErrNothing = errors.New("there is nothing to rotate")
 	// ErrNoJob: there is no job of that name.
 	ErrNoJob = backfill.ErrNoJob
 )
@@ -131,11 +134,11 @@ type Rotation struct {
 
 // New makes a plan. It sends nothing but what finds out which models have a
 // table. It returns gormcrypt.ErrNoPlugin if there is neither the plugin nor a
-// manifest with keys; the keyring's ErrNoPrimary; an error for tables and columns
+// manifest with keys; the keyring's ErrNoPrimary; ErrNothing; an error for tables and columns
 // that the configuration names and the manifest does not have; and one for unique
 // columns under index keys that the configuration does not name.
 func New(db *gorm.DB, config Config) (*Rotation, error) {
-	cipher, m, own, err := sources(db, config)
+	by, err := sources.Open(db.Statement.Context, db, sources.Given{Manifest: config.Manifest, Keys: config.Keys, Algorithm: config.Algorithm, Normalizations: config.Normalizations})
 	if err != nil {
 		return nil, err
 	}
@@ -143,14 +146,14 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 		return nil, err
 	}
 	r := &Rotation{config: withDefaults(config), db: db}
-	if r.target, err = cipher.Keys().Primary(config.Set); err != nil {
+	if r.target, err = by.Cipher.Keys().Primary(config.Set); err != nil {
 		return nil, fmt.Errorf("gormcrypt: %w", err)
 	}
-	tables, err := chosen(m, config.Tables)
+	tables, err := sources.Chosen(by.Manifest, config.Tables)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNames(m, config.Unique); err != nil {
+	if err := checkNames(by.Manifest, config.Unique); err != nil {
 		return nil, err
 	}
 	// The order of a manifest is not part of the plan.
@@ -164,7 +167,7 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 				return nil, fmt.Errorf("gormcrypt: %s.%s is migrating, so it holds plaintext, which is not sealed anew; finish its migration first, or name the other tables in Config.Tables", table.Name, column.Name)
 			}
 		}
-		c, err := rowcodec.Rotate(cipher, table, config.Set, r.target, own)
+		c, err := rowcodec.Rotate(by.Cipher, table, config.Set, r.target, by.Normalizations)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +176,7 @@ func New(db *gorm.DB, config Config) (*Rotation, error) {
 		}
 	}
 	if len(r.codecs) == 0 {
-		return nil, fmt.Errorf("gormcrypt: there is nothing to rotate: no table has values under %s keys", config.Set)
+		return nil, fmt.Errorf("gormcrypt: %w: no table has values under %s keys", ErrNothing, config.Set)
 	}
 	r.plan.Title, r.plan.Target = "seal under key version "+r.target.String(), r.target.String()
 	r.plan.Writers = "a program with an older keyring"
@@ -261,7 +264,7 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 		plan, err := r.Plan(ctx)
 		return Report{Target: r.target, Plan: &plan}, err
 	}
-	pool, err := poolOf(r.db)
+	pool, err := sources.Pool(r.db)
 	if err != nil {
 		return Report{}, err
 	}
@@ -308,9 +311,32 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	return report, err
 }
 
+// Unfinished returns the job that Run would go on with, and false if it would begin
+// one. It changes nothing, and needs no ledger to be there. It returns ErrOtherJob and
+// ErrOlderKeyring as Run does.
+func (r *Rotation) Unfinished(ctx context.Context) (Status, bool, error) {
+	version, _, err := owntables.Version(ctx, r.db)
+	if err != nil || version == 0 {
+		return Status{}, false, err
+	}
+	ledger, err := ledgerOf(ctx, r.db)
+	if err != nil {
+		return Status{}, false, err
+	}
+	if err := r.checkNewer(ctx, ledger); err != nil {
+		return Status{}, false, err
+	}
+	id, err := ledger.Unfinished(ctx, r.plan, r.hash)
+	if err != nil || id == "" {
+		return Status{}, false, err
+	}
+	job, err := ledger.Job(ctx, id)
+	return status(job), err == nil, err
+}
+
 // tables finds the tables of the plan in the database.
 func (r *Rotation) tables(ctx context.Context) (*backfill.Tables, error) {
-	pool, err := poolOf(r.db)
+	pool, err := sources.Pool(r.db)
 	if err != nil {
 		return nil, err
 	}

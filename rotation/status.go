@@ -9,6 +9,8 @@ import (
 
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
 	"github.com/gormcrypt/gormcrypt/internal/owntables"
+	"github.com/gormcrypt/gormcrypt/internal/sources"
+	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
 // State is what a job is doing.
@@ -50,8 +52,34 @@ type Status struct {
 	Quarantined int64
 	// Begun and Changed are by the clock of the database.
 	Begun, Changed time.Time
+	// Target is the key version that a rotation seals under; other jobs have none.
+	Target keyring.Version
+	// Tables are the tables of the job, in the order of its plan.
+	Tables []TableStatus
 
 	limits string
+}
+
+// TableStatus is how far a job is with a table.
+type TableStatus struct {
+	Table string
+	// Total is the number of its rows when the job began, and RowsOfPass how many this
+	// pass has gone through. Shards are its parts, and ShardsDone those that are done
+	// with in this pass.
+	Total, RowsOfPass  int64
+	Shards, ShardsDone int
+}
+
+// Share is how much of this pass is done with, from 0 to 1, by the number of rows when
+// the job began: it stays at 0.99 while rows that were inserted since are gone through.
+func (t TableStatus) Share() float64 {
+	switch {
+	case t.ShardsDone == t.Shards:
+		return 1
+	case t.Total == 0:
+		return float64(t.ShardsDone) / float64(t.Shards)
+	}
+	return min(0.99, float64(t.RowsOfPass)/float64(t.Total))
 }
 
 // Limits returns the limits that SetLimits has given the job, none if it has not.
@@ -66,7 +94,7 @@ func ledgerOf(ctx context.Context, db *gorm.DB) (*backfill.Ledger, error) {
 	if err := owntables.Upgrade(ctx, db); err != nil {
 		return nil, err
 	}
-	pool, err := poolOf(db)
+	pool, err := sources.Pool(db)
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +126,17 @@ func Jobs(ctx context.Context, db *gorm.DB) ([]Status, error) {
 }
 
 func status(j backfill.Job) Status {
-	return Status{
+	s := Status{
 		ID: j.ID, Title: j.Title, State: State(j.State), Phase: string(j.Pass.Phase), Pass: j.Pass.Number, Reason: j.Reason,
 		Shards: j.Shards, ShardsDone: j.Done, Total: j.Total, RowsOfPass: j.PassRead,
 		Rows: j.Counts.Read, Swapped: j.Counts.Swapped, Superseded: j.Counts.Superseded, Deleted: j.Counts.Deleted, Deferred: j.Counts.Deferred,
 		Quarantined: j.Quarantined, Begun: j.CreatedAt, Changed: j.UpdatedAt, limits: j.Limits,
 	}
+	s.Target, _ = keyring.ParseVersion(j.Target) // none, of a job that is no rotation
+	for i, part := range j.Parts {
+		s.Tables = append(s.Tables, TableStatus{j.Tables[i].Name, part.Total, part.PassRead, part.Shards, part.Done})
+	}
+	return s
 }
 
 // Pause has all workers of a job, in whatever process, stop after their batch.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/gormcrypt/gormcrypt/internal/sources"
 )
 
 // Throttle says when a job should wait. It is asked about once a second, by one
@@ -34,7 +36,7 @@ func (t throttle) Throttled(ctx context.Context) (string, error) {
 	if name := t.db.Dialector.Name(); t.about != "" && name != "postgres" {
 		return "", fmt.Errorf("gormcrypt: %s can be seen on PostgreSQL only, and this is %s; leave that throttle out", t.about, name)
 	}
-	pool, err := poolOf(t.db)
+	pool, err := sources.Pool(t.db)
 	if err != nil {
 		return "", err
 	}

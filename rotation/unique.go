@@ -10,28 +10,11 @@ import (
 	"github.com/gormcrypt/gormcrypt/manifest"
 )
 
-// uniqueNames returns the columns of a table, as "table.column", that have a unique
-// constraint and are under index keys.
-func uniqueNames(t manifest.Table) []string {
-	var all []string
-	for _, column := range t.Columns {
-		if column.Unique && column.Deterministic {
-			all = append(all, t.Name+"."+column.Name)
-		}
-	}
-	for _, index := range t.Indexes {
-		if index.Unique {
-			all = append(all, t.Name+"."+index.Name)
-		}
-	}
-	return all
-}
-
 // checkNames refuses names of unique columns that are none.
 func checkNames(m manifest.Manifest, names []string) error {
 	var all []string
 	for _, t := range m.Tables {
-		all = append(all, uniqueNames(t)...)
+		all = append(all, t.UniqueUnderIndexKeys()...)
 	}
 	for _, name := range names {
 		if !slices.Contains(all, name) {
@@ -46,7 +29,7 @@ func checkUnique(t manifest.Table, config Config) error {
 	if config.Set != keyring.IndexKeys {
 		return nil
 	}
-	for _, name := range uniqueNames(t) {
+	for _, name := range t.UniqueUnderIndexKeys() {
 		if !slices.Contains(config.Unique, name) {
 			return fmt.Errorf("gormcrypt: %s is unique, and while two index keys are live the constraint does not see that values under one and the other are equal: the application could write a value twice; have it look before it writes, as docs/rotation.md says, and name the column in Config.Unique", name)
 		}

@@ -5,6 +5,12 @@
 //
 //	go run ./examples/quickstart
 //	go run ./examples/quickstart -dsn postgres://user@localhost/database
+//	GORMCRYPT_VAULT_TOKEN=$(vault read -wrap-ttl=60s -field=wrapping_token secret/data/gormcrypt) \
+//		go run ./examples/quickstart -keys vault -vault-path secret/data/gormcrypt
+//
+// It exits with 3 when the one-time token from Vault was not valid, which is a
+// security event, with 4 when nobody knows whether it was, and with 1 for every
+// other error. Build it to see that: go run itself always exits with 1.
 package main
 
 import (
@@ -54,16 +60,19 @@ func main() {
 	dsn := flag.String("dsn", "", "run on this PostgreSQL database, in a table of its own, instead of an SQLite file")
 	rows := flag.Int("rows", 300, "number of customers")
 	keep := flag.Bool("keep", false, "leave the files, and the table in PostgreSQL, behind to look at")
+	from := keysFrom{}
+	flag.StringVar(&from.kind, "keys", "generate", "where the keys come from: generate, or vault for a one-time token in "+tokenVariable)
+	flag.StringVar(&from.vaultPath, "vault-path", "secret/data/gormcrypt", "with -keys vault, the path that the token must have been made by")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Stdout, *dsn, *rows, *keep); err != nil {
+	if err := run(ctx, os.Stdout, from, *dsn, *rows, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
-func run(ctx context.Context, out io.Writer, dsn string, rows int, keep bool) (err error) {
+func run(ctx context.Context, out io.Writer, from keysFrom, dsn string, rows int, keep bool) (err error) {
 	if rows < 10 {
 		return errors.New("-rows must be 10 at least")
 	}
@@ -74,7 +83,7 @@ func run(ctx context.Context, out io.Writer, dsn string, rows int, keep bool) (e
 	if !keep {
 		defer os.RemoveAll(dir)
 	}
-	a := &app{out: out, dir: dir, ctx: ctx, keep: keep}
+	a := &app{out: out, dir: dir, ctx: ctx, keep: keep, from: from}
 	defer func() { err = errors.Join(err, a.close()) }()
 	for _, step := range []func() error{
 		func() error { return a.open(dsn) },
@@ -100,7 +109,8 @@ type app struct {
 	raw   *sql.DB // the same database, past GORM and the plugin
 	crypt *gormcrypt.Plugin
 	log   *os.File
-	keys  string // the keyring's file
+	from  keysFrom
+	keys  string // the keyring's file, when the keys are generated
 
 	want    map[string]Customer // by company: what the application last wrote
 	secrets map[string]bool     // every plaintext that it ever wrote
@@ -110,11 +120,8 @@ type app struct {
 func (a *app) open(dsn string) (err error) {
 	a.want, a.secrets = map[string]Customer{}, map[string]bool{}
 	a.keys = filepath.Join(a.dir, "keys.json")
-	keys, err := keyring.Generate()
+	keys, err := a.loadKeys()
 	if err != nil {
-		return err
-	}
-	if err := keyring.WriteFile(a.keys, keys); err != nil {
 		return err
 	}
 	if a.log, err = os.Create(filepath.Join(a.dir, "app.log")); err != nil {
@@ -138,11 +145,7 @@ func (a *app) open(dsn string) (err error) {
 	}
 
 	// This is all there is to set up.
-	loaded, err := keyring.FromFile(a.keys)
-	if err != nil {
-		return err
-	}
-	a.crypt = gormcrypt.New(gormcrypt.Config{Keys: loaded, Models: []any{&Customer{}}})
+	a.crypt = gormcrypt.New(gormcrypt.Config{Keys: keys, Models: []any{&Customer{}}})
 	if err := a.db.Use(a.crypt); err != nil {
 		return err
 	}
@@ -288,6 +291,10 @@ func (a *app) readBack() error {
 // rotate adds a key version while the application runs. What is written from
 // now on is sealed under it; what is there stays readable.
 func (a *app) rotate() error {
+	if a.from.kind == "vault" {
+		fmt.Fprintln(a.out, "\nNo rotation here: this keyring is Vault's. Whoever may write it there adds a version, and it comes with the next token.")
+		return nil
+	}
 	keys, version, err := a.crypt.Cipher().Keys().Add(keyring.DataKeys)
 	if err != nil {
 		return err

@@ -46,6 +46,62 @@ func (readingClient) TableName() string { return "clients" }
 func (writingClient) TableName() string { return "clients" }
 func (settledClient) TableName() string { return "clients" }
 
+// fillClients makes a table of clients, with their addresses sealed.
+func (c customers) fillClients() map[int64]*string {
+	c.Helper()
+	db := c.open(&sealedClient{})
+	if err := db.AutoMigrate(&sealedClient{}); err != nil {
+		c.Fatal(err)
+	}
+	want := map[int64]*string{}
+	for i, text := range ugly(c.where) {
+		if len(text) < 1000 {
+			want[int64(i+1)] = &text
+		}
+	}
+	for id := int64(100); id < 300; id++ {
+		want[id] = numeral(id)
+	}
+	for id, email := range want {
+		if err := db.Create(&sealedClient{ID: id, Email: email, Name: "n"}).Error; err != nil {
+			c.Fatal(err)
+		}
+	}
+	return want
+}
+
+// clientProgram starts the program of a deployment with clients. Searches by their
+// addresses are refused until the index is there.
+func (c customers) clientProgram(deployment migrations.Deployment) *program {
+	c.Helper()
+	value := func(email *string) any { return email }
+	var p *program
+	var model any
+	var opened *gorm.DB
+	switch deployment {
+	case migrations.Reading:
+		model, opened = &readingClient{}, c.open(&readingClient{})
+		p = programOf(opened, "email", value, func(c customer) readingClient { return readingClient(c) }, func(p readingClient) customer { return customer(p) })
+	case migrations.Writing:
+		model, opened = &writingClient{}, c.open(&writingClient{})
+		p = programOf(opened, "email", value, func(c customer) writingClient { return writingClient(c) }, func(p writingClient) customer { return customer(p) })
+	case migrations.Settled:
+		return programOf(c.open(&settledClient{}), "email", value, func(c customer) settledClient { return settledClient(c) }, func(p settledClient) customer { return customer(p) })
+	default:
+		model, opened = &sealedClient{}, c.open(&sealedClient{}).Session(&gorm.Session{QueryFields: true})
+		p = programOf(opened, "email", value, func(c customer) sealedClient { return sealedClient{c.ID, c.Email, c.Name} }, func(p sealedClient) customer { return customer{ID: p.ID, Email: p.Email, Name: p.Name} })
+	}
+	p.find = func(email string) ([]int64, error) { // is refused, and so not what finds nothing
+		err := opened.Model(model).Where("email = ?", email).Pluck("id", &[]int64{}).Error
+		if !errors.Is(err, gormcrypt.ErrNotQueryable) {
+			return nil, errors.Join(errors.New("a search is not refused"), err)
+		}
+		var all []int64
+		return all, opened.Model(model).Pluck("id", &all).Error
+	}
+	return p
+}
+
 // A new index of encrypted rows is made, and taken away again, under an application
 // that reads and writes all the while, and searches when every row has its term.
 func TestNewIndexUnderAnApplication(t *testing.T) {
@@ -53,53 +109,8 @@ func TestNewIndexUnderAnApplication(t *testing.T) {
 	testdb.Each(t, func(t *testing.T, where testdb.Database) {
 		ctx := context.Background()
 		c := newCustomers(t, where)
-		db := c.open(&sealedClient{})
-		if err := db.AutoMigrate(&sealedClient{}); err != nil {
-			t.Fatal(err)
-		}
-		want := map[int64]*string{}
-		for i, text := range ugly(where) {
-			if len(text) < 1000 {
-				want[int64(i+1)] = &text
-			}
-		}
-		for id := int64(100); id < 300; id++ {
-			want[id] = numeral(id)
-		}
-		for id, email := range want {
-			if err := db.Create(&sealedClient{ID: id, Email: email, Name: "n"}).Error; err != nil {
-				t.Fatal(err)
-			}
-		}
-		value := func(email *string) any { return email }
-		launch := func(deployment migrations.Deployment) *program {
-			var p *program
-			var model any
-			var opened *gorm.DB
-			switch deployment {
-			case migrations.Reading:
-				model, opened = &readingClient{}, c.open(&readingClient{})
-				p = programOf(opened, "email", value, func(c customer) readingClient { return readingClient(c) }, func(p readingClient) customer { return customer(p) })
-			case migrations.Writing:
-				model, opened = &writingClient{}, c.open(&writingClient{})
-				p = programOf(opened, "email", value, func(c customer) writingClient { return writingClient(c) }, func(p writingClient) customer { return customer(p) })
-			case migrations.Settled:
-				return programOf(c.open(&settledClient{}), "email", value, func(c customer) settledClient { return settledClient(c) }, func(p settledClient) customer { return customer(p) })
-			default:
-				model, opened = &sealedClient{}, c.open(&sealedClient{}).Session(&gorm.Session{QueryFields: true})
-				p = programOf(opened, "email", value, func(c customer) sealedClient { return sealedClient{c.ID, c.Email, c.Name} }, func(p sealedClient) customer { return customer{ID: p.ID, Email: p.Email, Name: p.Name} })
-			}
-			p.find = func(email string) ([]int64, error) { // is refused, and so not what finds nothing
-				err := opened.Model(model).Where("email = ?", email).Pluck("id", &[]int64{}).Error
-				if !errors.Is(err, gormcrypt.ErrNotQueryable) {
-					return nil, errors.Join(errors.New("a search is not refused"), err)
-				}
-				var all []int64
-				return all, opened.Model(model).Pluck("id", &all).Error
-			}
-			return p
-		}
-		a := c.startWith(launch, c.draw, want)
+		want := c.fillClients()
+		a := c.startWith(c.clientProgram, c.draw, want)
 		as := func(model any) *migrations.Migration { return column(t, c.open(model), model, "EmailIndex") }
 		must := func(step string, err error) {
 			t.Helper()
@@ -137,7 +148,7 @@ func TestNewIndexUnderAnApplication(t *testing.T) {
 		if _, err := c.pool.Exec("SELECT email_index FROM clients"); err == nil {
 			t.Error("the column of the index is left")
 		}
-		last := launch(migrations.WithoutTag)
+		last := c.clientProgram(migrations.WithoutTag)
 		for id, email := range a.stop() {
 			row, err := last.read(id)
 			if err != nil || !equal(row.Email, email) {

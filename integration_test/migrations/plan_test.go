@@ -40,6 +40,11 @@ type (
 		Value      *string                  `gorm:"serializer:encrypted" encrypt:"migrating=read"`
 		ValueIndex encryptedtype.BlindIndex `gorm:"uniqueIndex" encrypt:"of=Value"`
 	}
+	constrainedSubject struct {
+		ID         int64
+		Value      *string                  `gorm:"serializer:encrypted" encrypt:"migrating=read"`
+		ValueIndex encryptedtype.BlindIndex `gorm:"unique" encrypt:"of=Value"`
+	}
 	compoundSubject struct {
 		ID    int64
 		Value *string                  `gorm:"serializer:encrypted" encrypt:"migrating=read"`
@@ -48,12 +53,13 @@ type (
 	}
 )
 
-func (subject) TableName() string         { return "subjects" }
-func (settledSubject) TableName() string  { return "subjects" }
-func (numberedSubject) TableName() string { return "subjects" }
-func (uniqueSubject) TableName() string   { return "subjects" }
-func (indexedSubject) TableName() string  { return "subjects" }
-func (compoundSubject) TableName() string { return "subjects" }
+func (subject) TableName() string            { return "subjects" }
+func (settledSubject) TableName() string     { return "subjects" }
+func (numberedSubject) TableName() string    { return "subjects" }
+func (uniqueSubject) TableName() string      { return "subjects" }
+func (indexedSubject) TableName() string     { return "subjects" }
+func (constrainedSubject) TableName() string { return "subjects" }
+func (compoundSubject) TableName() string    { return "subjects" }
 
 // reason is something in a database that a plan is to mention.
 type reason struct {
@@ -106,14 +112,16 @@ var reasons = map[string]reason{
 	"unique terms":             {model: &indexedSubject{}, columns: "value text", problems: []string{"set Config.Unique"}},
 	"unique terms, as is known": {model: &indexedSubject{}, unique: true, columns: "value text", more: []string{"CREATE UNIQUE INDEX one ON subjects (value)"},
 		steps: []string{`Expand: ALTER TABLE "subjects" ADD COLUMN "value_index" text`, `Expand: CREATE UNIQUE INDEX `, `"idx_subjects_value_index"`, `Finish: DROP INDEX `, `"one"`}},
-	"index":                  {columns: "value text", more: []string{"CREATE INDEX one ON subjects (value)"}, warnings: []string{"the index one finds no ciphertext: Finish drops it"}, steps: []string{`Finish: DROP INDEX `, `"one"`}},
-	"index of two":           {columns: "value text, other text", more: []string{"CREATE INDEX one ON subjects (other, value)"}, warnings: []string{"the index one has the column in it"}},
-	"index of an expression": {columns: "value text", more: []string{"CREATE INDEX one ON subjects (lower(value))"}, warnings: []string{"the index one has the column in it"}},
-	"partial index":          {columns: "value text, other text", more: []string{"CREATE INDEX one ON subjects (other) WHERE value IS NULL"}, warnings: []string{"the index one has the column in it"}},
-	"index of another":       {columns: "value text, other text", more: []string{"CREATE INDEX one ON subjects (other)"}},
-	"partitions":             {on: "postgres", columns: "value text", more: []string{"DROP TABLE subjects", "CREATE TABLE subjects (id bigint PRIMARY KEY, value text) PARTITION BY RANGE (id)", "CREATE TABLE part PARTITION OF subjects DEFAULT"}, warnings: []string{"the table is partitioned"}},
-	"a compound index":       {model: &compoundSubject{}, columns: "value text, other text, \"both\" text", warnings: []string{"the blind index both is of several fields"}},
-	"two things at once":     {columns: "value date DEFAULT '2020-01-01'", problems: []string{"has a default", "has the type date"}},
+	"unique terms by a constraint":      {model: &constrainedSubject{}, unique: true, columns: "value text", warnings: []string{"value_index is unique by a constraint, which Expand does not make"}},
+	"unique terms by one that is there": {model: &constrainedSubject{}, unique: true, columns: "value text, value_index text UNIQUE"},
+	"index":                             {columns: "value text", more: []string{"CREATE INDEX one ON subjects (value)"}, warnings: []string{"the index one finds no ciphertext: Finish drops it"}, steps: []string{`Finish: DROP INDEX `, `"one"`}},
+	"index of two":                      {columns: "value text, other text", more: []string{"CREATE INDEX one ON subjects (other, value)"}, warnings: []string{"the index one has the column in it"}},
+	"index of an expression":            {columns: "value text", more: []string{"CREATE INDEX one ON subjects (lower(value))"}, warnings: []string{"the index one has the column in it"}},
+	"partial index":                     {columns: "value text, other text", more: []string{"CREATE INDEX one ON subjects (other) WHERE value IS NULL"}, warnings: []string{"the index one has the column in it"}},
+	"index of another":                  {columns: "value text, other text", more: []string{"CREATE INDEX one ON subjects (other)"}},
+	"partitions":                        {on: "postgres", columns: "value text", more: []string{"DROP TABLE subjects", "CREATE TABLE subjects (id bigint PRIMARY KEY, value text) PARTITION BY RANGE (id)", "CREATE TABLE part PARTITION OF subjects DEFAULT"}, warnings: []string{"the table is partitioned"}},
+	"a compound index":                  {model: &compoundSubject{}, columns: "value text, other text, \"both\" text", warnings: []string{"the blind index both is of several fields"}},
+	"two things at once":                {columns: "value date DEFAULT '2020-01-01'", problems: []string{"has a default", "has the type date"}},
 }
 
 const triggerFunction = "CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"

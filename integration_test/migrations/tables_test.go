@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,16 +26,22 @@ import (
 
 // at returns the tables of a version, by name.
 func at(version int) []string {
-	switch version {
-	case 0:
+	if version == 0 {
 		return nil
-	case 1:
-		return []string{"gormcrypt_jobs", "gormcrypt_quarantine", "gormcrypt_schema", "gormcrypt_shards"}
 	}
-	return []string{"gormcrypt_columns", "gormcrypt_jobs", "gormcrypt_quarantine", "gormcrypt_schema", "gormcrypt_shards"}
+	all := []string{"gormcrypt_schema"}
+	for _, more := range [][]string{
+		{"gormcrypt_jobs", "gormcrypt_quarantine", "gormcrypt_shards"},
+		{"gormcrypt_columns"},
+		{"gormcrypt_key_processes", "gormcrypt_keys"},
+	}[:version] {
+		all = append(all, more...)
+	}
+	slices.Sort(all)
+	return all
 }
 
-const latest = 2
+const latest = 3
 
 // isAt checks that the tables are at a version, and that those and no others are
 // there.
@@ -254,7 +261,7 @@ func TestUpAndDown(t *testing.T) {
 			}
 		}
 		for _, version := range []int{-1, latest + 1} {
-			if err := migrations.Downgrade(t.Context(), db, version); err == nil || !strings.Contains(err.Error(), "give one from 0 to 2") {
+			if err := migrations.Downgrade(t.Context(), db, version); err == nil || !strings.Contains(err.Error(), fmt.Sprint("give one from 0 to ", latest)) {
 				t.Errorf("down to %d: %v", version, err)
 			}
 		}

@@ -202,8 +202,13 @@ func TestStepsInOrder(t *testing.T) {
 				if j <= i { // is its turn, or was
 					continue
 				}
-				if err := other.run(c); !errors.Is(err, migrations.ErrOrder) || !strings.Contains(err.Error(), "run ") {
+				var turn *migrations.OrderError
+				err := other.run(c)
+				if !errors.Is(err, migrations.ErrOrder) || !strings.Contains(err.Error(), "run ") {
 					t.Errorf("%s before %s: %v", other.name, done.name, err)
+				}
+				if !errors.As(err, &turn) || turn.Step != other.name || turn.Column != "customers.email" || i > 0 && turn.State != wayThere[i-1].after {
+					t.Errorf("%s before %s: %+v", other.name, done.name, turn)
 				}
 			}
 			if err := done.run(c); err != nil {

@@ -216,6 +216,7 @@ func TestConnectionsDrop(t *testing.T) {
 	}
 	db := use(t, named, promoted, &account{})
 	pool := where.Plain(t)
+	const enough = 12
 	stop, dropped := make(chan struct{}), make(chan int64)
 	go func() {
 		var n int64
@@ -225,6 +226,9 @@ func TestConnectionsDrop(t *testing.T) {
 				dropped <- n
 				return
 			case <-time.After(150 * time.Millisecond):
+				if n >= enough {
+					continue // on a busy machine, a batch takes longer than until the next drop
+				}
 				result, err := pool.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name)
 				if err == nil {
 					killed, _ := result.RowsAffected()

@@ -50,7 +50,8 @@ func TestManifestOfModels(t *testing.T) {
 				{Name: "labels", Type: manifest.JSONValue, Context: in("patients", "labels")},
 				{Name: "token", Type: manifest.StringValue, Context: in("patients", "token"), Named: true},
 				{Name: "payout", Type: manifest.StringValue, Context: in("patients", "payout"), Bind: []manifest.Bound{{Column: "account_id", Type: manifest.Text}}},
-			}, Indexes: []manifest.Index{{Name: "name_index", Context: in("patients", "name_index"), Of: []string{"name"}, Normalize: []string{"lower"}}}},
+			}, Indexes: []manifest.Index{{Name: "name_index", Context: in("patients", "name_index"), Of: []string{"name"}, Normalize: []string{"lower"}}},
+				DatabaseIndexes: []manifest.DatabaseIndex{{Name: "idx_patients_name_index", Parts: []manifest.IndexPart{{Column: "name_index"}}}}},
 			{Name: visits, PrimaryKey: []string{"clinic", "number"}, Columns: []manifest.Column{
 				{Name: "note", Type: manifest.StringValue, Context: in(visits, "note")},
 				{Name: "doctor", Type: manifest.StringValue, Context: in(visits, "doctor"), Bind: []manifest.Bound{{Column: "clinic", Type: manifest.Text}, {Column: "number", Type: manifest.Integer}}},

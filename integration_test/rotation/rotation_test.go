@@ -61,7 +61,7 @@ func TestProcessesBeginOneJob(t *testing.T) {
 		begin := make(chan struct{})
 		for range 8 {
 			db := use(t, where, promoted, models()...)
-			job, err := rotation.New(db, rotation.Config{Workers: 1, ShardRows: 5, Limits: rotation.Limits{Rate: 100, MaxRows: 5, Duty: 1}})
+			job, err := rotation.New(db, rotation.Config{Workers: 1, ShardRows: 5, Limits: rotation.Limits{Rate: 4, MaxRows: 5, Duty: 1}}) // so that it is not done before the last has begun
 			if err != nil {
 				t.Fatal(err)
 			}

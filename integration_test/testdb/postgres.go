@@ -63,6 +63,10 @@ func findPostgres() (string, error) {
 		"set GORMCRYPT_TEST_POSTGRES to a DSN, start Docker, or install the server (Debian: apt-get install postgresql)", err, err2)
 }
 
+// manyConnections is a setting for tests that run in parallel, each with databases
+// that stay open until it ends.
+const manyConnections = "max_connections=400"
+
 func fromContainer(image string) (dsn string, err error) {
 	defer func() {
 		// Looking for Docker panics where its settings are wrong.
@@ -80,7 +84,7 @@ func fromContainer(image string) (dsn string, err error) {
 	if err := provider.Health(ctx); err != nil {
 		return "", err
 	}
-	container, err := postgres.Run(ctx, image)
+	container, err := postgres.Run(ctx, image, testcontainers.WithCmdArgs("-c", manyConnections))
 	stopPostgres = func() { _ = testcontainers.TerminateContainer(container) }
 	if err == nil {
 		dsn, err = container.ConnectionString(ctx, "sslmode=disable")
@@ -146,7 +150,7 @@ func fromBinaries() (string, error) {
 		return "", err
 	}
 	defer log.Close()
-	server := run("postgres", "-D", data, "-k", dir, "-h", "127.0.0.1", "-p", strconv.Itoa(port))
+	server := run("postgres", "-D", data, "-k", dir, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-c", manyConnections)
 	server.Stdout, server.Stderr = log, log
 	if err := server.Start(); err != nil {
 		return "", err

@@ -43,6 +43,9 @@ type dialect interface {
 	// collated returns the columns of a table that are to be read in the collation
 	// "C".
 	collated(ctx context.Context, on querier, table string) (map[string]bool, error)
+	// uniqueKey reports whether the database rules out that several rows of a table
+	// have one key.
+	uniqueKey(ctx context.Context, on querier, t Table) (bool, error)
 	// version returns an expression of a column for what Tally.add wants. It fails
 	// for no value.
 	version(column, magic string) string
@@ -51,6 +54,9 @@ type dialect interface {
 
 	// native returns a column of another type than text or bytes as it is read.
 	native(column string) string
+	// stored returns a column as a driver gives what is stored, whatever its declared
+	// type. Native is that of a Source.
+	stored(column string, native bool) string
 	// bytes returns a column of bytes as it is read, so that no bytes are not NULL.
 	bytes(column string) string
 	// sealed returns a condition for a column whose value has the form of ciphertext.
@@ -107,4 +113,13 @@ func dialectOf(name string) (dialect, error) {
 		return postgres{}, nil
 	}
 	return nil, fmt.Errorf("gormcrypt: rotation works on SQLite and PostgreSQL, not on %s", name)
+}
+
+// Clock returns an SQL expression of the database's clock, in milliseconds since 1970.
+func Clock(dialectName string) (string, error) {
+	d, err := dialectOf(dialectName)
+	if err != nil {
+		return "", err
+	}
+	return d.now(), nil
 }

@@ -35,6 +35,8 @@ type Plan struct {
 	// an older keyring".
 	Writers string
 	Tables  []Table
+	// Rows are those of each table when the job began. Only the ledger has them.
+	Rows []int64 `json:",omitempty"`
 }
 
 // Job is a job in the ledger.
@@ -56,6 +58,15 @@ type Job struct {
 	PassRead     int64
 	Counts       Counts
 	Quarantined  int64
+	// Parts are the tables, in the order of the plan.
+	Parts []TablePart
+}
+
+// TablePart is how far a job is with one of its tables. Total is zero in jobs of
+// builds that did not note it.
+type TablePart struct {
+	Shards, Done    int
+	Total, PassRead int64
 }
 
 // Over reports whether the job has ended.
@@ -110,6 +121,7 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash string, shards func(
 			return "", false, fmt.Errorf("gormcrypt: cutting the table %s into shards: %w", table.Name, err)
 		}
 		total += rows
+		plan.Rows = append(plan.Rows, rows)
 		var from any
 		for _, bound := range bounds {
 			all = append(all, shard{i, from, encodeKey(bound)})
@@ -151,6 +163,12 @@ func (l *Ledger) Begin(ctx context.Context, plan Plan, hash string, shards func(
 
 // ErrOtherJob is the error of a plan whose tables are in the hands of another job.
 var ErrOtherJob = errors.New("another job is not finished")
+
+// Unfinished returns the unfinished job of a plan, empty if there is none, and errors
+// as Begin does.
+func (l *Ledger) Unfinished(ctx context.Context, plan Plan, hash string) (string, error) {
+	return l.unfinished(ctx, l.pool, plan, hash)
+}
 
 // unfinished returns the unfinished job of a plan, empty if there is none.
 func (l *Ledger) unfinished(ctx context.Context, from querier, plan Plan, hash string) (string, error) {
@@ -227,7 +245,10 @@ func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, er
 		if err := json.Unmarshal([]byte(text), &plan); err != nil {
 			return nil, fmt.Errorf("gormcrypt: the plan of job %s in the ledger cannot be read: %w", job.ID, err)
 		}
-		job.Title, job.Target, job.Tables = plan.Title, plan.Target, plan.Tables
+		job.Title, job.Target, job.Tables, job.Parts = plan.Title, plan.Target, plan.Tables, make([]TablePart, len(plan.Tables))
+		for i := range min(len(plan.Rows), len(job.Parts)) {
+			job.Parts[i].Total = plan.Rows[i]
+		}
 		job.CreatedAt, job.UpdatedAt = time.UnixMilli(created).UTC(), time.UnixMilli(updated).UTC()
 		jobs = append(jobs, job)
 	}
@@ -243,11 +264,29 @@ func (l *Ledger) jobs(ctx context.Context, where string, args ...any) ([]Job, er
 }
 
 func (l *Ledger) addShards(ctx context.Context, job *Job) error {
-	c := &job.Counts
-	return l.pool.QueryRowContext(ctx, l.rebind(`SELECT count(*), coalesce(sum(done), 0), coalesce(sum(pass_read), 0), coalesce(sum(rows_read), 0), coalesce(sum(bytes_read), 0),
-	coalesce(sum(swapped), 0), coalesce(sum(superseded), 0), coalesce(sum(deleted), 0), coalesce(sum(deferred), 0), coalesce(sum(poisoned), 0)
-FROM gormcrypt_shards WHERE job = ?`), job.ID).
-		Scan(&job.Shards, &job.Done, &job.PassRead, &c.Read, &c.Bytes, &c.Swapped, &c.Superseded, &c.Deleted, &c.Deferred, &c.Poisoned)
+	rows, err := l.pool.QueryContext(ctx, l.rebind(`SELECT table_number, count(*), sum(done), sum(pass_read), sum(rows_read), sum(bytes_read), sum(swapped), sum(superseded), sum(deleted), sum(deferred), sum(poisoned)
+FROM gormcrypt_shards WHERE job = ? GROUP BY table_number`), job.ID)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number int
+		var part TablePart
+		var c Counts
+		if err := rows.Scan(&number, &part.Shards, &part.Done, &part.PassRead, &c.Read, &c.Bytes, &c.Swapped, &c.Superseded, &c.Deleted, &c.Deferred, &c.Poisoned); err != nil {
+			return err
+		}
+		// A shard of another table is damage, which is an error when it is taken: here
+		// it would keep all jobs from being listed, and this one from being cancelled.
+		if 0 <= number && number < len(job.Parts) {
+			part.Total = job.Parts[number].Total
+			job.Parts[number] = part
+		}
+		job.Shards, job.Done, job.PassRead = job.Shards+part.Shards, job.Done+part.Done, job.PassRead+part.PassRead
+		job.Counts.Add(c)
+	}
+	return rows.Err()
 }
 
 // Holders are those who hold shards of a job now.

@@ -74,7 +74,6 @@ func (postgres) sample(share float64) string {
 	return fmt.Sprintf(" TABLESAMPLE SYSTEM (%f)", 100*share)
 }
 
-// transient looks at the class of the error, of whichever driver.
 // isStalePlan reports whether the type of a column was altered since a connection has
 // prepared the statement, which fails once then, before it gives a row.
 func isStalePlan(err error) bool {
@@ -93,6 +92,7 @@ func unlessStale(f func() error) (err error) {
 	return err
 }
 
+// transient looks at the class of the error, of whichever driver.
 func (postgres) transient(err error) (again, smaller bool) {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
@@ -202,6 +202,13 @@ func (postgres) bytes(column string) string { return column }
 // is padded with, when it is cast.
 func (postgres) native(column string) string {
 	return "CASE WHEN " + column + " IS NOT NULL THEN concat(" + column + ") END"
+}
+
+func (p postgres) stored(column string, native bool) string {
+	if native {
+		return p.native(column)
+	}
+	return column
 }
 
 // exactly returns a column as it is compared: plaintext may be in a type or collation

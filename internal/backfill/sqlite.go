@@ -74,6 +74,8 @@ func (sqlite) bytes(column string) string {
 // native is an expression, of which the driver knows no declared type to convert it by.
 func (sqlite) native(column string) string { return "+" + column }
 
+func (s sqlite) stored(column string, _ bool) string { return s.native(column) }
+
 func (sqlite) constraintsNow() string { return "" }
 
 func (sqlite) describe(ctx context.Context, pool *sql.DB, t Table) (described, error) {

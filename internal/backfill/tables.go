@@ -134,14 +134,11 @@ func (t *Tables) all(ctx context.Context, table int, query string, columns int, 
 // errFull ends a read that has no more room.
 var errFull = errors.New("there is no more room")
 
-// Read goes through the next rows of a shard, as Store has it.
-func (t *Tables) Read(ctx context.Context, shard Shard, room Room) (Part, error) {
-	table := t.plan[shard.Table]
-	columns := t.selected(shard.Table, shard.Pass.Phase == Rewriting)
-	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteTable(table.Name) + " AS t"
-	var args []any
+// next returns a SELECT of the next rows of a shard, up to so many.
+func (t *Tables) next(shard Shard, columns string, rows int) (query string, args []any) {
+	table, bound := t.plan[shard.Table], t.described[shard.Table].bound
+	query = "SELECT " + columns + " FROM " + quoteTable(table.Name) + " AS t"
 	between := " WHERE "
-	bound := t.described[shard.Table].bound
 	if shard.After != nil {
 		query += between + table.compare("t.", ">", bound)
 		args, between = append(args, shard.After...), " AND "
@@ -150,14 +147,20 @@ func (t *Tables) Read(ctx context.Context, shard Shard, room Room) (Part, error)
 		query += between + table.compare("t.", "<=", bound)
 		args = append(args, shard.UpTo...)
 	}
-	query += " ORDER BY " + table.order() + " LIMIT ?"
+	return query + " ORDER BY " + table.order() + " LIMIT ?", append(args, rows)
+}
+
+// Read goes through the next rows of a shard, as Store has it.
+func (t *Tables) Read(ctx context.Context, shard Shard, room Room) (Part, error) {
+	columns := t.selected(shard.Table, shard.Pass.Phase == Rewriting)
+	query, args := t.next(shard, strings.Join(columns, ", "), room.Rows)
 	ctx, cancel := t.reading(ctx)
 	defer cancel()
 	var part Part
-	err := t.query(ctx, shard.Table, query, append(args, room.Rows), len(columns), func(values []any) error {
+	err := t.query(ctx, shard.Table, query, args, len(columns), func(values []any) error {
 		row := t.row(shard.Table, values)
 		if slices.Contains(row.Key, nil) {
-			return errors.New("a row has a primary key that is NULL, so it cannot be found again; give it one")
+			return errNoKey
 		}
 		bytes := row.size()
 		if part.Count > 0 && part.Bytes+bytes > room.Bytes {
@@ -286,7 +289,7 @@ WHERE n %% %d = 0 OR next IS NULL ORDER BY n`, names, named, t.described[table].
 		return nil
 	})
 	if err == nil && unfit > 0 {
-		err = fmt.Errorf("%d rows of %s cannot be found again by their primary key: it is NULL, or its text does not come back as the same value, by DateStyle, TimeZone or extra_float_digits of this role", unfit, t.plan[table].Name)
+		err = t.unfitRows(table, unfit)
 	}
 	return bounds, total, err
 }

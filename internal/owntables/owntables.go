@@ -140,6 +140,30 @@ func Version(ctx context.Context, db *gorm.DB) (current, latest int, err error) 
 	return len(done), len(t.versions), nil
 }
 
+// Has reports whether the tables of a version are there, such as "0002_columns". It
+// makes none, and returns ErrNewer if a newer build has made them.
+func Has(ctx context.Context, db *gorm.DB, version string) (bool, error) {
+	t, err := open(db)
+	if err != nil {
+		return false, err
+	}
+	done, err := t.done(ctx, t.pool)
+	if err != nil {
+		return false, fmt.Errorf("gormcrypt: reading the version of its own tables: %w", err)
+	}
+	return slices.Contains(done, version), t.checkKnown(done)
+}
+
+// Locked runs f in a transaction that no other of this package has at the same time,
+// in any process. f runs again when SQLite says that others write.
+func Locked(ctx context.Context, db *gorm.DB, f func(tx *sql.Tx) error) error {
+	t, err := open(db)
+	if err != nil {
+		return err
+	}
+	return t.locked(ctx, func(tx *sql.Tx, _ *gorm.DB) error { return f(tx) })
+}
+
 // on returns what migrates in a transaction.
 func (t *tables) on(db *gorm.DB) *gormigrate.Gormigrate {
 	return gormigrate.New(db, &gormigrate.Options{TableName: schemaTable}, t.versions)
@@ -219,6 +243,10 @@ var unfinished = map[string]struct {
 	"0002_columns": {
 		"gormcrypt_columns", "SELECT table_name || '.' || column_name FROM gormcrypt_columns WHERE state <> 'finished' ORDER BY 1",
 		"the migration of %s; finish it, or take it back",
+	},
+	"0003_keys": {
+		"gormcrypt_keys", "SELECT version FROM gormcrypt_keys ORDER BY 1",
+		"key %s is kept here and nowhere else, and what it has sealed would be lost; delete it by hand if that is meant",
 	},
 }
 

@@ -52,7 +52,7 @@ func (c *Codec) Reseal(row backfill.Row) (backfill.Swap, []backfill.Poison, erro
 		}
 		fresh, err := cell.reseal(row, row.Old[i])
 		switch {
-		case errors.Is(err, keyring.ErrNoPrimary):
+		case errors.Is(err, keyring.ErrNoPrimary), errors.Is(err, keyring.ErrExpired), errors.Is(err, ciphertext.ErrExhausted): // nothing is wrong with the value
 			return backfill.Swap{}, nil, err
 		case err == nil:
 			swap.New[i] = fresh
@@ -92,7 +92,11 @@ func (c *Codec) Check(row backfill.Row) ([]backfill.Poison, error) {
 		if row.Old[i] == nil {
 			continue
 		}
-		if err := cell.check(row, row.Old[i]); err != nil {
+		err := cell.check(row, row.Old[i])
+		if errors.Is(err, keyring.ErrExpired) {
+			return nil, err
+		}
+		if err != nil {
 			poison = append(poison, c.poison(i, row.Old[i], err))
 		}
 	}

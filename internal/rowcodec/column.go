@@ -92,6 +92,11 @@ func (c column) open(dst any, row backfill.Row, stored any) error {
 	if err != nil {
 		return err
 	}
+	return c.openBound(dst, stored, bound)
+}
+
+// openBound opens a stored value that is bound to some values.
+func (c column) openBound(dst, stored any, bound []ciphertext.Bound) error {
 	if text, ok := stored.(string); ok {
 		return c.OpenString(dst, text, bound...)
 	}

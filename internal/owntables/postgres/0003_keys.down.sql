@@ -1,0 +1,3 @@
+DROP TABLE gormcrypt_key_processes;
+
+DROP TABLE gormcrypt_keys;

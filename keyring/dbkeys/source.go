@@ -1,0 +1,66 @@
+package dbkeys
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gormcrypt/gormcrypt/keyring"
+)
+
+// source is what a Store polls.
+type source struct{ *Store }
+
+// Load returns the keyring, and makes this process known when it does so first.
+func (s source) Load(ctx context.Context) (*keyring.Keyring, error) {
+	unlock, err := s.reading.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for {
+		now, err := s.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if now.ring == nil {
+			return nil, fmt.Errorf("gormcrypt: the table gormcrypt_keys is empty: %w; call Store.Init once for new keys, or Store.Import for those of another keyring", keyring.ErrNotFound)
+		}
+		if s.registered {
+			if s.watching.Load() == 0 { // nobody else lets others know that it lives
+				err = s.reportUse(ctx)
+			}
+			return now.ring, err
+		}
+		if s.registered, err = s.register(ctx, now); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Changed tells of changes by this process.
+func (s source) Changed() <-chan struct{} { return s.changed }
+
+// Confirm lets others know that a keyring which Load returned is in use.
+func (s source) Confirm(ctx context.Context, ring *keyring.Keyring) error {
+	unlock, err := s.reading.lock(ctx)
+	if err != nil {
+		return err
+	}
+	now := s.last
+	unlock()
+	if now == nil || now.ring != ring {
+		return nil // there is a newer one, which will be confirmed
+	}
+	if unlock, err = s.reporting.lock(ctx); err != nil {
+		return err
+	}
+	defer unlock()
+	if used := s.using(); used == nil || used == now { // closed, or known already
+		return nil
+	}
+	if err := s.reportTo(ctx, now); err != nil {
+		return fmt.Errorf("gormcrypt: letting others know which keys this process has: %w", err)
+	}
+	s.use(now)
+	return nil
+}
