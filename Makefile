@@ -1,6 +1,6 @@
 # make help says what there is.
 
-MODULES := . bench examples integration_test keyring/cloudkeys keyring/vaultkeys rotationotel
+MODULES := . bench cmd/gormcrypt examples integration_test keyring/cloudkeys keyring/vaultkeys rotationotel
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector needs a C compiler. Without one, the tests run on an SQLite
@@ -28,18 +28,20 @@ endif
 	go test $(RACE) ./...
 	@echo "compiling a Vault core, which takes some minutes the first time"
 	@cd keyring/vaultkeys/vaultserver && GOWORK=off GOFLAGS=-buildvcs=false go tool -n vaultserver >/dev/null
-	@for module in keyring/cloudkeys keyring/vaultkeys rotationotel; do \
+	@for module in cmd/gormcrypt keyring/cloudkeys keyring/vaultkeys rotationotel; do \
 		echo "test $$module" && (cd $$module && go test $(RACE) ./...) || exit 1; \
 	done
 	cd examples && go test ./...
 	cd integration_test && go test -count=1 $(RACE) ./... # some build programs, whose changes the cache does not see
 
 .PHONY: soak
-soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on each database, rotations, keys that change under twenty processes, killed processes, and migrations of a million rows
+soak: ## the randomised tests at full size: CHAINS (100000) chains of calls on each database, rotations, keys that change under twenty processes, damage in 100,000 rows, killed processes, and migrations of a million rows
 	cd integration_test && go test ./chains -rapid.checks=$(CHAINS) -timeout 3h
 	go test ./internal/backfill -run TestSimulation -schedules=1000000 -timeout 1h
 	cd integration_test && go test ./rotation -run 'TestKilled|TestNoWriteIsLost' -rotation.kills=100 -rotation.seeds=200 -timeout 2h
 	cd integration_test && go test ./dbkeys -run TestManyProcesses -dbkeys.processes=20 -dbkeys.rounds=500 -timeout 1h
+	cd integration_test && go test ./cli -cli.race -timeout 2h
+	cd integration_test && go test ./fsck -run Planted -fsck.rows=100000 -timeout 1h
 	cd integration_test && go test ./sqlitetable -run TestKilled -sqlitetable.kills=1000
 	cd integration_test && go test ./migrations -run 'TestKilled|Agrees' -migrations.kills=100 -migrations.forms=100000 -timeout 2h
 	cd integration_test && go test ./migrations -run Application -migrations.time=5s -timeout 2h
@@ -66,11 +68,15 @@ cover: ## statement coverage by all tests together; fails below 90 %
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME inputs (30000x)
-	@for package in . ./ciphertext ./examples/injector ./keyring ./manifest ./internal/backfill ./internal/sqlitetable ./internal/sqltext; do \
+	@for package in . ./ciphertext ./examples/injector ./keyring ./manifest ./fsck ./internal/backfill ./internal/sqlitetable ./internal/sqltext; do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
 			go test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done; \
 	done
+
+.PHONY: man
+man: ## the man pages of the command line, in build/man
+	mkdir -p build/man && go run ./cmd/gormcrypt man build/man
 
 .PHONY: bench
 bench: ## what encryption costs, as ratios to the bare work and to plain columns

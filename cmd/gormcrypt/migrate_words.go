@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gormcrypt/gormcrypt/migrations"
+)
+
+// errMigration says an error of package migrations in words of the command line. It is
+// still the error that it was.
+type errMigration struct {
+	text string
+	err  error
+}
+
+func (e *errMigration) Error() string { return e.text }
+func (e *errMigration) Unwrap() error { return e.err }
+
+// flagOf returns how --deployed calls a deployment.
+func flagOf(deployed migrations.Deployment) string {
+	for flag, is := range deployments {
+		if is == deployed {
+			return flag
+		}
+	}
+	return string(deployed)
+}
+
+// migrationWords returns an error with commands and flags in place of methods and fields.
+func migrationWords(column string, err error) error {
+	if deployment, ok := errors.AsType[*migrations.DeploymentError](err); ok {
+		return &errMigration{fmt.Sprintf("%v: %s %s; %s", migrations.ErrDeployment, commandOf(deployment.Step), deployment.Why, waitsFor(deployment)), err}
+	}
+	if order, ok := errors.AsType[*migrations.OrderError](err); ok && order.Step != "Backfill" || ok && order.State != migrations.Reverting {
+		return &errMigration{fmt.Sprintf("%v: %s of %s; %s", migrations.ErrOrder, commandOf(order.Step), column, adviceOf(order.State, column)), err}
+	}
+	return err
+}
+
+// commandOf returns how the command line calls a method.
+func commandOf(step string) string {
+	if step == "TakeForPlaintext" {
+		return "take-for-plaintext"
+	}
+	return strings.ToLower(step)
+}
+
+// waitsFor says what a step waits for.
+func waitsFor(e *migrations.DeploymentError) string {
+	var flags, words []string
+	for _, one := range e.Admitted {
+		flags, words = append(flags, "--deployed "+flagOf(one)), append(words, string(one))
+	}
+	return fmt.Sprintf("when every running program is %s, add %s", strings.Join(words, " or "), strings.Join(flags, " or "))
+}
+
+// refuses says whether a step has not begun because of its order, or a deployment.
+func refuses(err error) bool {
+	return errors.Is(err, migrations.ErrOrder) || errors.Is(err, migrations.ErrDeployment) || errors.Is(err, migrations.ErrProblems)
+}
+
+// statementLength is how much of a statement people read.
+const statementLength = 140
+
+// shortened returns the beginning of a statement. The condition of a constraint has a
+// thousand characters.
+func shortened(statement string) string {
+	if len(statement) <= statementLength {
+		return statement
+	}
+	return statement[:strings.LastIndex(statement[:statementLength], " ")] + " … (whole in migrate plan --json)"
+}
+
+// stateName is how a state is called.
+func stateName(state migrations.State) string {
+	if state == migrations.None {
+		return "not begun"
+	}
+	return string(state)
+}
+
+// adviceOf says how far it is, and what comes next.
+func adviceOf(state migrations.State, column string) string {
+	return "it is " + stateName(state) + ": " + nextOf(state, column)
+}
+
+// nextOf says what comes next in a state.
+func nextOf(state migrations.State, column string) string {
+	deploy, step := state.Next()
+	if step == "" {
+		return "nothing; gormcrypt migrate revert " + column + " goes back"
+	}
+	command := "gormcrypt migrate " + commandOf(step) + " " + column
+	var words []string
+	for _, one := range deploy {
+		words = append(words, string(one))
+	}
+	if len(deploy) > 0 {
+		command += " --deployed " + flagOf(deploy[len(deploy)-1])
+		return fmt.Sprintf("deploy the field %s, and run: %s", strings.Join(words, ", then "), command)
+	}
+	switch state {
+	case migrations.Backfilling, migrations.Verified, migrations.Enforcing:
+		command += " --deployed write"
+	}
+	return "run: " + command
+}
