@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -41,6 +42,10 @@ type Client struct {
 	mu      sync.Mutex
 	session *session
 }
+
+// Format writes what the client is, and nothing of what is in it, which other
+// goroutines change.
+func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, "vaultkeys.Client") }
 
 // session is what a login gave.
 type session struct {

@@ -46,6 +46,9 @@ func NewTransit(client *Client, mount, key string) (*Transit, error) {
 // Name returns MOUNT/keys/KEY.
 func (t *Transit) Name() string { return t.mount + "/keys/" + t.key }
 
+// Format writes what it is, and its name.
+func (t *Transit) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "vaultkeys.Transit(%s)", t.Name()) }
+
 // Wrap encrypts a key on the server.
 func (t *Transit) Wrap(ctx context.Context, key []byte) ([]byte, error) {
 	plaintext := base64.StdEncoding.EncodeToString(key)
