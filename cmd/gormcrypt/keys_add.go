@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -38,6 +37,7 @@ func (a *app) keysAddCommand() *cobra.Command {
 	cmd.Flags().StringVar(&set, "set", set, "of which kind: data or index")
 	form.offer(cmd, "print the new keyring, with its keys, unencrypted, where gormcrypt cannot write it")
 	a.offerYes(cmd)
+	a.offerJSON(cmd)
 	return cmd
 }
 
@@ -64,14 +64,13 @@ func (a *app) addKey(ctx context.Context, set keyring.Set, form keyringForm) err
 	if err != nil {
 		return err
 	}
-	promote := "gormcrypt keys promote " + version.String()
+	change := keyChange{Version: version, State: keyring.Enabled.String(), Changed: true, Next: "gormcrypt keys promote " + version.String()}
 	if keys.Store != nil {
-		return errors.Join(a.say(form, "Key %s is made. Processes load it by themselves, within seconds. Next:", version), a.sayNext(form, promote+" --wait 5m"))
+		change.Next += " --wait 5m"
+		return a.sayChange(form, change, "Key %s is made. Processes load it by themselves, within seconds. Next:", version)
 	}
-	return errors.Join(
-		a.say(form, "Key %s is made. Every process must load the new keyring before the key can be promoted, and gormcrypt cannot see which have. When all have it:", version),
-		a.sayNext(form, promote+" --every-process-has "+version.String()),
-	)
+	change.Next += " --every-process-has " + version.String()
+	return a.sayChange(form, change, "Key %s is made. Every process must load the new keyring before the key can be promoted, and gormcrypt cannot see which have. When all have it:", version)
 }
 
 func (a *app) createKey(ctx context.Context, keys *keysource.Keys, set keyring.Set, form keyringForm) (version keyring.Version, err error) {

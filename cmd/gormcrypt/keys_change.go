@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/gormcrypt/gormcrypt/cmd/gormcrypt/internal/keysource"
-	"github.com/gormcrypt/gormcrypt/cmd/gormcrypt/internal/terminal"
 	"github.com/gormcrypt/gormcrypt/keyring"
 )
 
@@ -20,6 +19,9 @@ func (a *app) checkForm(keys *keysource.Keys, form keyringForm) error {
 		return nil
 	case !form.cleartext:
 		return fmt.Errorf("%w: it comes from %s; with --cleartext the changed keyring is printed instead, with its keys, for you to put there", keysource.ErrReadOnly, keys.Where)
+	}
+	if a.json {
+		return fmt.Errorf("%w: --cleartext prints the keyring, so there is no place for --json", errUsage)
 	}
 	return form.check(a)
 }
@@ -44,21 +46,33 @@ func (a *app) changeKeyring(ctx context.Context, keys *keysource.Keys, form keyr
 	return a.printCleartext(after, form)
 }
 
-// say prints what a command has done.
-func (a *app) say(form keyringForm, format string, values ...any) error {
-	return a.results(form).Say(format, values...)
+// keyChange is what has become of a key version, as JSON.
+type keyChange struct {
+	Version keyring.Version `json:"version"`
+	Set     string          `json:"set"`
+	State   string          `json:"state"`
+	// Changed is false if it was so already.
+	Changed bool `json:"changed"`
+	// Kept is the file with the keyring as it was.
+	Kept string `json:"kept,omitempty"`
+	// Next is the command that comes next.
+	Next string `json:"next,omitempty"`
 }
 
-// sayNext prints the command that comes next.
-func (a *app) sayNext(form keyringForm, command string) error {
-	_, err := fmt.Fprintf(a.results(form), "\n  %s\n", command)
-	return err
-}
-
-// results is standard output, unless a keyring is printed: then it is all there may be.
-func (a *app) results(form keyringForm) *terminal.Output {
-	if form.cleartext {
-		return a.errOut
+// sayChange prints what a command has done, and what comes next: in words, or, without
+// them, as JSON.
+func (a *app) sayChange(form keyringForm, change keyChange, format string, values ...any) error {
+	if a.json {
+		change.Set = change.Version.Set().String()
+		return a.printJSON(change)
 	}
-	return a.out
+	out := a.out
+	if form.cleartext { // then the keyring is all there may be on standard output
+		out = a.errOut
+	}
+	if err := out.Say(format, values...); err != nil || change.Next == "" {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\n  %s\n", change.Next)
+	return err
 }

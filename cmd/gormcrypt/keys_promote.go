@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -60,6 +59,7 @@ func (a *app) keysPromoteCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&p.wait, "wait", 0, "how long to wait for processes that do not have it yet, such as 5m; for keys in the database")
 	cmd.Flags().StringVar(&p.has, "every-process-has", "", "the `VERSION` that every process has loaded, by your word; for other keyrings")
 	a.offerYes(cmd)
+	a.offerJSON(cmd)
 	return cmd
 }
 
@@ -81,7 +81,7 @@ func (a *app) promoteInRing(ctx context.Context, keys *keysource.Keys, p promoti
 	}
 	switch {
 	case state == keyring.Primary:
-		return a.say(p.form, "Key %s is primary already.", version)
+		return a.sayChange(p.form, promoted(version, false), "Key %s is primary already.", version)
 	case state == keyring.Retired:
 		return fmt.Errorf("%w: key %s is retired, and seals nothing any more; make another with gormcrypt keys add", errRefused, version)
 	case p.has == "":
@@ -99,10 +99,16 @@ func (a *app) promoteInRing(ctx context.Context, keys *keysource.Keys, p promoti
 	if err := a.changeKeyring(ctx, keys, p.form, func(ring *keyring.Keyring) (*keyring.Keyring, error) { return ring.Promote(version) }); err != nil {
 		return err
 	}
-	return errors.Join(
-		a.say(p.form, "Key %s seals in place of %s, in every process that loads the keyring from now on. That every process has it is known by your word. Next, have every process load the keyring again; then:", version, before),
-		a.sayNext(p.form, rotateCommand(version)),
-	)
+	return a.sayChange(p.form, promoted(version, true), "Key %s seals in place of %s, in every process that loads the keyring from now on. That every process has it is known by your word. Next, have every process load the keyring again; then:", version, before)
+}
+
+// promoted is what has become of a primary version.
+func promoted(version keyring.Version, changed bool) keyChange {
+	change := keyChange{Version: version, State: keyring.Primary.String(), Changed: changed}
+	if changed {
+		change.Next = rotateCommand(version)
+	}
+	return change
 }
 
 // rotateCommand is what comes after a promotion.

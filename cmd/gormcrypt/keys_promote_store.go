@@ -29,7 +29,7 @@ func (a *app) promoteInStore(ctx context.Context, keys *keysource.Keys, p promot
 	version := record.Version
 	switch record.State {
 	case dbkeys.Primary:
-		return a.say(p.form, "Key %s is primary already.", version)
+		return a.sayChange(p.form, promoted(version, false), "Key %s is primary already.", version)
 	case dbkeys.Retiring, dbkeys.Retired:
 		return fmt.Errorf("%w: key %s is %s, and seals nothing any more; make another with gormcrypt keys add", errRefused, version, record.State)
 	}
@@ -53,10 +53,7 @@ func (a *app) promoteInStore(ctx context.Context, keys *keysource.Keys, p promot
 	if len(processes) == 0 {
 		known = "No process was heard of; one that starts loads it."
 	}
-	return errors.Join(
-		a.say(p.form, "Key %s seals from now on. %s Next:", version, known),
-		a.sayNext(p.form, rotateCommand(version)),
-	)
+	return a.sayChange(p.form, promoted(version, true), "Key %s seals from now on. %s Next:", version, known)
 }
 
 func (a *app) printPromotePlan(version keyring.Version, processes []processRecord) error {

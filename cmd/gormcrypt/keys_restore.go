@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -22,6 +21,7 @@ which is called like the file, with .before-retiring-VERSION behind.`,
 		RunE: func(cmd *cobra.Command, given []string) error { return a.restoreKey(cmd.Context(), given[0]) },
 	}
 	a.offerYes(cmd)
+	a.offerJSON(cmd)
 	return cmd
 }
 
@@ -36,7 +36,7 @@ func (a *app) restoreKey(ctx context.Context, text string) error {
 	}
 	switch record.State {
 	case dbkeys.Retiring:
-		return a.out.Say("Key %s opens values already.", record.Version)
+		return a.sayChange(keyringForm{}, keyChange{Version: record.Version, State: string(record.State)}, "Key %s opens values already.", record.Version)
 	case dbkeys.Enabled, dbkeys.Primary:
 		return fmt.Errorf("%w: key %s is %s, and opens values already", errRefused, record.Version, record.State)
 	}
@@ -49,10 +49,8 @@ func (a *app) restoreKey(ctx context.Context, text string) error {
 	if err := keys.Store.Restore(ctx, record.Version); err != nil {
 		return err
 	}
-	return errors.Join(
-		a.out.Say("Key %s opens values again, in every process within seconds. When it is not needed any more:", record.Version),
-		a.sayNext(keyringForm{}, "gormcrypt keys retire "+record.Version.String()),
-	)
+	restored := keyChange{Version: record.Version, State: string(dbkeys.Retiring), Changed: true, Next: "gormcrypt keys retire " + record.Version.String()}
+	return a.sayChange(keyringForm{}, restored, "Key %s opens values again, in every process within seconds. When it is not needed any more:", record.Version)
 }
 
 // openStored opens keys in a database, and refuses others with what to do instead.

@@ -42,6 +42,11 @@ type retiring struct {
 	ring *keyring.Keyring
 }
 
+// change is what has become of the version.
+func (r *retiring) change(changed bool) keyChange {
+	return keyChange{Version: r.version, State: string(dbkeys.Retired), Changed: changed}
+}
+
 func (a *app) keysRetireCommand() *cobra.Command {
 	var form keyringForm
 	cmd := &cobra.Command{
@@ -57,6 +62,7 @@ func (a *app) keysRetireCommand() *cobra.Command {
 	}
 	form.offer(cmd, "print the new keyring, with its keys, unencrypted, where gormcrypt cannot write it")
 	a.offerYes(cmd)
+	a.offerJSON(cmd)
 	return cmd
 }
 
@@ -68,7 +74,7 @@ func (a *app) retireKey(ctx context.Context, r *retiring, text string) (err erro
 		return err
 	}
 	if r.state == dbkeys.Retired {
-		return a.say(r.form, "Key %s is retired already.", r.version)
+		return a.sayChange(r.form, r.change(false), "Key %s is retired already.", r.version)
 	}
 	if r.manifest, err = a.readManifest(); err != nil {
 		return err
@@ -146,8 +152,34 @@ func (a *app) checkUnused(ctx context.Context, r *retiring) error {
 	return a.refuseInUse(r.version, uses, "nothing has changed")
 }
 
+// useJSON is what uses a version, as JSON: a column, by values or by those in the
+// quarantine of a job, or a job that is not finished.
+type useJSON struct {
+	Table  string `json:"table,omitempty"`
+	Column string `json:"column,omitempty"`
+	Rows   int64  `json:"rows"`
+	Job    string `json:"job,omitempty"`
+}
+
 // refuseInUse prints what uses a version, and returns the error.
 func (a *app) refuseInUse(version keyring.Version, uses []rotation.Use, changed string) error {
+	if err := a.printUses(version, uses); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s, as listed; seal them anew with %s, and then retire it; %s", rotation.ErrInUse, version, rotateCommand(version), changed)
+}
+
+func (a *app) printUses(version keyring.Version, uses []rotation.Use) error {
+	if a.json {
+		refused := struct {
+			Version keyring.Version `json:"version"`
+			Uses    []useJSON       `json:"uses"`
+		}{Version: version}
+		for _, use := range uses {
+			refused.Uses = append(refused.Uses, useJSON(use))
+		}
+		return a.printJSON(refused)
+	}
 	table := terminal.NewTable(terminal.Column{Title: "column", Wrap: true}, terminal.Column{Title: "rows", Right: true}, terminal.Column{Title: "", Wrap: true})
 	for _, use := range uses {
 		switch {
@@ -159,10 +191,7 @@ func (a *app) refuseInUse(version keyring.Version, uses []rotation.Use, changed 
 			table.Add(use.Table+"."+use.Column, fmt.Sprint(use.Rows), "")
 		}
 	}
-	if err := table.Print(a.out); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %s, as listed; seal them anew with %s, and then retire it; %s", rotation.ErrInUse, version, rotateCommand(version), changed)
+	return table.Print(a.out)
 }
 
 func (a *app) printRetirePlan(r *retiring) error {
@@ -188,10 +217,9 @@ func (a *app) retireInStore(ctx context.Context, r *retiring) error {
 	case err != nil:
 		return fmt.Errorf("%w; the key still opens", err)
 	}
-	return errors.Join(
-		a.say(r.form, "Key %s is retired. Processes drop it within minutes, and the database refuses values under it. For a backup that needs it:", r.version),
-		a.sayNext(r.form, "gormcrypt keys restore "+r.version.String()),
-	)
+	change := r.change(true)
+	change.Next = "gormcrypt keys restore " + r.version.String()
+	return a.sayChange(r.form, change, "Key %s is retired. Processes drop it within minutes, and the database refuses values under it. For a backup that needs it:", r.version)
 }
 
 func (a *app) retireInRing(ctx context.Context, r *retiring) error {
@@ -202,17 +230,17 @@ func (a *app) retireInRing(ctx context.Context, r *retiring) error {
 	case err != nil:
 		return err
 	}
-	kept := "Keep the old keyring in a safe place."
+	kept, change := "Keep the old keyring in a safe place.", r.change(true)
 	if r.keys.Writable() {
 		path, err := r.keys.Keep("retiring-" + r.version.String())
 		if err != nil {
 			return fmt.Errorf("keeping a copy of the keyring: %w; the database refuses values under key %s already, and the keyring still has it: see to the file, and run the command again", err, r.version)
 		}
-		kept = "The keyring as it was is in " + path + ": move that to a safe place."
+		kept, change.Kept = "The keyring as it was is in "+path+": move that to a safe place.", path
 	}
 	retire := func(ring *keyring.Keyring) (*keyring.Keyring, error) { return ring.Retire(r.version) }
 	if err := a.changeKeyring(ctx, r.keys, r.form, retire); err != nil {
 		return fmt.Errorf("%w; the database refuses values under key %s already, and the keyring still has it: run the command again", err, r.version)
 	}
-	return a.say(r.form, "Key %s is retired, and the database refuses values under it. Backups may need it. %s Next, have every process load the keyring again.", r.version, kept)
+	return a.sayChange(r.form, change, "Key %s is retired, and the database refuses values under it. Backups may need it. %s Next, have every process load the keyring again.", r.version, kept)
 }
