@@ -1,6 +1,6 @@
 // Package cli_test runs the built command line as its users do, by scripts, on SQLite
 // and PostgreSQL. The scripts are in testdata/script; what they can call beside
-// gormcrypt itself is in this package: app, sql, refused, process, role, chmod,
+// gormcrypt itself is in this package: app, sql, refused, process, vault, role, chmod,
 // mode, envfile.
 package cli_test
 
@@ -55,7 +55,7 @@ func TestScripts(t *testing.T) {
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"app": app, "kinds": kinds, "keyfile": keyfile, "ring": ring, "nosecret": nosecret, "role": role,
 					"sql": runSQL, "until": until, "refused": refused, "start": start, "says": says, "signal": signal, "ended": ended,
-					"process": processCommand, "storekeys": storekeys, "unfinished": unfinished, "chmod": chmod, "mode": mode, "envfile": envfile,
+					"process": processCommand, "vault": vault, "storekeys": storekeys, "unfinished": unfinished, "chmod": chmod, "mode": mode, "envfile": envfile,
 				},
 				Condition:           func(name string) (bool, error) { return name == kind, nil },
 				RequireExplicitExec: true, RequireUniqueNames: true,
@@ -80,6 +80,7 @@ func setUp(env *testscript.Env, kind, binaries string) error {
 	}
 	env.Values[worldKey] = w
 	env.Values[processKey] = &process{}
+	env.Values[vaultKey] = &vaultCore{}
 	env.Setenv("KIND", kind)
 	env.Setenv("GORMCRYPT_DATABASE", url)
 	env.Setenv("PATH", binaries+string(os.PathListSeparator)+env.Getenv("PATH"))
