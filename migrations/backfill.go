@@ -18,7 +18,9 @@ import (
 //
 // It asks for Config.Deployed to be Writing: a program without the tag would read
 // ciphertext, and one with migrating=read would go on writing plaintext. In this
-// program, too, the field has migrating=write.
+// program, too, the field has migrating=write. For a field that was encrypted from its
+// first day it is Settled, here as in all steps: what is plaintext in it was written by
+// something else, and no program can read it.
 //
 // Values that read like ciphertext and do not open, those that are no plaintext of the
 // field's type, and those that the database refuses are left as they are, in
@@ -34,10 +36,14 @@ func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Repor
 	if m.index != nil {
 		why = "makes terms, which programs that do not write them would leave behind when they write a value"
 	}
-	if err := confirm("Backfill", why, config.Deployed, Writing); err != nil {
+	deployed := Writing
+	if config.Deployed == Settled && m.mode() == "" && r.Beside == "" {
+		deployed = Settled
+	}
+	if err := confirm("Backfill", why, config.Deployed, deployed); err != nil {
 		return rotation.Report{}, err
 	}
-	if err := m.requireMode(Writing); err != nil {
+	if err := m.requireMode(deployed); err != nil {
 		return rotation.Report{}, err
 	}
 	db, err := m.database(config)

@@ -260,6 +260,37 @@ func ExampleMigration_Plan() {
 	// problems: 0 warnings: 0
 }
 
+// A column that was encrypted from its first day takes plaintext from what passes the
+// plugin by, until it has a constraint.
+func ExampleMigration_Enforce_encryptedFromTheFirstDay() {
+	open, remove := users()
+	defer remove()
+	plain, db := open(nil), open(&settledUser{})
+	if err := errors.Join(db.Migrator().DropTable(&settledUser{}), db.AutoMigrate(&settledUser{})); err != nil {
+		log.Fatal(err)
+	}
+	byHand := plain.Exec("INSERT INTO users (id, email) VALUES (1, 'eve@example.org')").Error
+	fmt.Println(byHand, stored(plain))
+
+	m, err := migrations.Column(db, &settledUser{}, "Email")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, config := context.Background(), migrations.Config{Deployed: migrations.Settled}
+	err = m.Expand(ctx, config)
+	_, backfilled := m.Backfill(ctx, config)
+	_, verified := m.Verify(ctx, config)
+	err = errors.Join(err, backfilled, verified, m.Enforce(ctx, config), m.Finish(ctx, config))
+	fmt.Println(err, stored(plain))
+
+	byHand = plain.Exec("UPDATE users SET email = 'eve@example.org'").Error
+	fmt.Println(strings.HasPrefix(byHand.Error(), "CHECK constraint failed"))
+	// Output:
+	// <nil> eve@example.org
+	// <nil> gc1:1:...
+	// true
+}
+
 // A table that is dropped in the middle of its migration leaves the record of that.
 func ExampleForget() {
 	open, remove := users()

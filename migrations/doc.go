@@ -21,7 +21,9 @@
 // stopped and run again, by any process; one that comes too early returns [ErrOrder],
 // which says what is missing; one that is done does nothing. [Migration.Revert] goes
 // back from every state. The same steps make the terms of a new blind index of rows that
-// are encrypted already, whose field has the migrating= itself.
+// are encrypted already, whose field has the migrating= itself; and with [Settled]
+// throughout they seal what plaintext there is in a column that was encrypted from its
+// first day, and have the database refuse more.
 // [List] says which migrations the database knows of.
 // docs/migrations.md says what each step does to the database, and what works
 // meanwhile.

@@ -25,8 +25,8 @@ func (m *Migration) problems(ctx context.Context, db database, config Config) (l
 	}
 	problems, warnings = slices.Clone(l.problems), slices.Clone(l.warnings)
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if m.column.Migrating == "" {
-		add("the field has no migrating= %s, so plaintext would not be read; %s", m.source.where, m.source.addRead)
+	if m.column.Migrating == "" && config.Deployed != Settled {
+		add("the field has no migrating= %s, so plaintext would not be read; %s, or, if the field was encrypted from its first day, set Config.Deployed to Settled", m.source.where, m.source.addRead)
 	}
 	switch beside := m.column.Beside != ""; {
 	case !beside && !l.wide && !l.widens:
@@ -85,8 +85,8 @@ func (m *Migration) uniqueProblems(l layout, config Config) []string {
 
 // indexProblems is problems for a blind index of rows that are encrypted.
 func (m *Migration) indexProblems(config Config) (problems []string) {
-	if m.index.Migrating == "" {
-		problems = append(problems, fmt.Sprintf("the index has no migrating= %s, so terms would be searched that are not there; %s", m.source.where, m.source.addRead))
+	if m.index.Migrating == "" && config.Deployed != Settled {
+		problems = append(problems, fmt.Sprintf("the index has no migrating= %s, so terms would be searched that are not there; %s, or, if the index is searched already, set Config.Deployed to Settled", m.source.where, m.source.addRead))
 	}
 	for _, of := range m.index.Of {
 		i := slices.IndexFunc(m.table.Columns, func(c manifest.Column) bool { return c.Name == of })

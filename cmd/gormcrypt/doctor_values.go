@@ -61,7 +61,7 @@ func columnFindings(c rotation.ColumnCensus, migrating bool, opens map[keyring.V
 		if c.Index {
 			what = "no terms of an index"
 		}
-		all = append(all, problem("gormcrypt fsck lists them; gormcrypt migrate encrypts a column", "%s: %s, %s %s", c.Column, what, about, counted(plain, "row"))...)
+		all = append(all, problem("gormcrypt fsck lists them; gormcrypt migrate, with --deployed settled, seals them", "%s: %s, %s %s", c.Column, what, about, counted(plain, "row"))...)
 	}
 	var lacking []string
 	for _, v := range c.Versions {

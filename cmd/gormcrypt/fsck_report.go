@@ -98,7 +98,7 @@ func (a *app) printFsckColumns(r fsck.Report) error {
 
 // adviceOnKind says what to do about what was found; docs/fsck.md says more.
 var adviceOnKind = map[fsck.Kind]string{
-	fsck.Plaintext:        "Have the application write these rows anew; in a column that was never migrated, gormcrypt migrate encrypts them.",
+	fsck.Plaintext:        "Find what wrote them. gormcrypt migrate, with --deployed settled, seals them and has the database refuse more.",
 	fsck.Foreign:          "Restore them, or read them with the program that wrote them.",
 	fsck.Damaged:          "Restore them from a backup.",
 	fsck.Moved:            "Somebody has put them there past the application: put them back.",
@@ -108,7 +108,7 @@ var adviceOnKind = map[fsck.Kind]string{
 	fsck.RetiredKey:       "Load a keyring that still has the key, and rotate.",
 	fsck.WrongType:        "Another model wrote them: find it, and write them anew.",
 	fsck.WrongTerm:        "Have the application write these rows anew.",
-	fsck.NoTerm:           "Have the application write these rows anew.",
+	fsck.NoTerm:           "Have the application write these rows anew, or gormcrypt migrate make them, with --deployed settled.",
 	fsck.TermWithoutValue: "Set the term to NULL.",
 }
 

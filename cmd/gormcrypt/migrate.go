@@ -30,7 +30,10 @@ in the manifest. The steps, and what is deployed in between:
 
 Each deployment writes a manifest of its own, and a step needs that of the deployment
 that runs. What is deployed the database cannot tell: --deployed is your word for it.
-Every step can be stopped, and run again.`
+Every step can be stopped, and run again.
+
+A field that was encrypted from its first day has no constraint either. The same steps
+give it one, and seal what is plaintext in it, with --deployed settled for each.`
 
 // migrateCommand returns the family of commands.
 func (a *app) migrateCommand() *cobra.Command {
@@ -68,7 +71,7 @@ func (f *migrateFlags) add(flags *pflag.FlagSet) {
 // migration is a migration and how its steps are to run.
 type migration struct {
 	*migrations.Migration
-	column string
+	subject
 	// keys is how many columns the primary key of the table has.
 	keys int
 	// where is where the keyring is.
@@ -112,7 +115,7 @@ func (a *app) openMigration(ctx context.Context, name string, flags migrateFlags
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return &migration{m, name, keyColumns(*described, table), keys.Where, db, migrations.Config{
+	return &migration{m, subject{name, deployed}, keyColumns(*described, table), keys.Where, db, migrations.Config{
 		Deployed: deployed, Unique: flags.unique, LockWait: flags.lockWait,
 		Workers: flags.limits.workers, Limits: flags.limits.limits(), Throttles: flags.limits.throttles(db), MaxWait: flags.limits.maxWait,
 	}}, nil

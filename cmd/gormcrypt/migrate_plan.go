@@ -53,12 +53,12 @@ migrating= in the manifest.`,
 			}
 			plan, err := m.Plan(cmd.Context(), m.config)
 			if err != nil {
-				return migrationWords(given[0], err)
+				return m.words(err)
 			}
 			if a.json {
-				return a.printJSON(migrationPlanOf(plan))
+				return a.printJSON(migrationPlanOf(m.subject, plan))
 			}
-			return a.printMigrationPlan(plan)
+			return a.printMigrationPlan(m.subject, plan)
 		},
 	}
 	flags.add(cmd.Flags())
@@ -67,10 +67,9 @@ migrating= in the manifest.`,
 	return cmd
 }
 
-func migrationPlanOf(p migrations.Plan) migrationPlan {
-	name := p.Table + "." + p.Column
+func migrationPlanOf(of subject, p migrations.Plan) migrationPlan {
 	return migrationPlan{
-		Table: p.Table, Column: p.Column, State: stateName(p.State), Next: nextOf(p.State, name), Rows: p.Rows, Nulls: p.Nulls,
+		Table: p.Table, Column: p.Column, State: stateName(p.State), Next: of.next(p.State), Rows: p.Rows, Nulls: p.Nulls,
 		Plaintext: p.Plaintext, Ciphertext: p.Ciphertext, Lookalikes: p.Lookalikes, Steps: orEmpty(p.Steps), Problems: orEmpty(inCommands(p.Problems)),
 		Warnings: orEmpty(inCommands(p.Warnings)), Failed: len(p.Failed), Seconds: p.Duration.Seconds(),
 	}
@@ -88,7 +87,7 @@ func inCommands(problems []string) []string {
 	return all
 }
 
-func (a *app) printMigrationPlan(p migrations.Plan) error {
+func (a *app) printMigrationPlan(of subject, p migrations.Plan) error {
 	if err := a.out.Say("%s.%s: %s", p.Table, p.Column, stateName(p.State)); err != nil {
 		return err
 	}
@@ -100,7 +99,7 @@ func (a *app) printMigrationPlan(p migrations.Plan) error {
 	}
 	if p.State == migrations.Finished {
 		fmt.Fprintln(a.out)
-		return a.out.Say("Next: %s", nextOf(p.State, p.Table+"."+p.Column))
+		return a.out.Say("Next: %s", of.next(p.State))
 	}
 	if p.Lookalikes > 0 {
 		fmt.Fprintf(a.out, "%s plaintexts begin as ciphertext does, and are none.\n", terminal.Count(p.Lookalikes))
@@ -127,7 +126,7 @@ func (a *app) printMigrationPlan(p migrations.Plan) error {
 		fmt.Fprintf(a.out, "\nBackfill should take about %v with these limits.\n", p.Duration.Round(time.Second))
 	}
 	fmt.Fprintln(a.out)
-	return a.out.Say("Next: %s", nextOf(p.State, p.Table+"."+p.Column))
+	return a.out.Say("Next: %s", of.next(p.State))
 }
 
 func (a *app) printList(title string, lines []string) error {
@@ -163,7 +162,7 @@ func (a *app) listMigrations(cmd *cobra.Command) error {
 			all = append(all, one)
 		}
 	}
-	return a.printStandings(all)
+	return a.printStandings(all, *described)
 }
 
 // standing is a migration as JSON.
@@ -175,16 +174,20 @@ type standing struct {
 	Changed *time.Time `json:"changed,omitempty"`
 }
 
-func (a *app) printStandings(all []migrations.Standing) error {
+func (a *app) printStandings(all []migrations.Standing, described manifest.Manifest) error {
 	list := []standing{}
 	table := terminal.NewTable(terminal.Column{Title: "COLUMN"}, terminal.Column{Title: "STATE"}, terminal.Column{Title: "NEXT", Wrap: true})
 	for _, s := range all {
-		one := standing{Table: s.Table, Column: s.Column, State: stateName(s.State), Next: nextOf(s.State, s.Table+"."+s.Column)}
+		of := subject{column: s.Table + "." + s.Column}
+		if isSettled(described, s) {
+			of.deployed = migrations.Settled
+		}
+		one := standing{Table: s.Table, Column: s.Column, State: stateName(s.State), Next: of.next(s.State)}
 		if !s.Changed.IsZero() {
 			one.Changed = &s.Changed
 		}
 		list = append(list, one)
-		table.Add(s.Table+"."+s.Column, one.State, one.Next)
+		table.Add(of.column, one.State, one.Next)
 	}
 	switch {
 	case a.json:
@@ -212,4 +215,15 @@ func migratingOf(m manifest.Manifest) []migrations.Standing {
 		}
 	}
 	return all
+}
+
+// isSettled says whether a manifest has the column, or the index, without migrating=.
+func isSettled(m manifest.Manifest, s migrations.Standing) bool {
+	for _, t := range m.Tables {
+		if t.Name == s.Table {
+			return slices.ContainsFunc(t.Columns, func(c manifest.Column) bool { return c.Name == s.Column && c.Migrating == "" }) ||
+				slices.ContainsFunc(t.Indexes, func(x manifest.Index) bool { return x.Name == s.Column && x.Migrating == "" })
+		}
+	}
+	return false
 }

@@ -100,12 +100,12 @@ func (a *app) runMigrateStep(ctx context.Context, step migrateStep, m *migration
 	}
 	state, stateErr := m.State(ctx)
 	if stateErr != nil {
-		return errors.Join(migrationWords(m.column, err), stateErr)
+		return errors.Join(m.words(err), stateErr)
 	}
 	if state == before && refuses(err) {
-		return migrationWords(m.column, err)
+		return m.words(err)
 	}
-	next := nextOf(state, m.column)
+	next := m.next(state)
 	if deployment, ok := errors.AsType[*migrations.DeploymentError](err); ok && state != before {
 		// A part of revert is done, and the rest waits for a deployment.
 		next, err = waitsFor(deployment)+": gormcrypt migrate "+step.name+" "+m.column, nil
@@ -113,7 +113,7 @@ func (a *app) runMigrateStep(ctx context.Context, step migrateStep, m *migration
 			next = "programs without migrating= do not read plaintext, so deploy migrating=write before migrating=read; " + next
 		}
 	}
-	return errors.Join(migrationWords(m.column, err), a.printCame(ctx, m, state, next, came))
+	return errors.Join(m.words(err), a.printCame(ctx, m, state, next, came))
 }
 
 // triedCiphertext is how many values that are ciphertext already a plan opens.
@@ -135,7 +135,7 @@ func opensNothing(plan migrations.Plan) bool {
 func (a *app) announce(ctx context.Context, step migrateStep, m *migration) error {
 	plan, err := m.Plan(ctx, m.config)
 	if err != nil {
-		return migrationWords(m.column, err)
+		return m.words(err)
 	}
 	if opensNothing(plan) {
 		return errOtherKeyring(m.where)

@@ -35,7 +35,7 @@ of the row, its columns separated by commas.`,
 					break
 				}
 			}
-			return migrationWords(given[0], err)
+			return m.words(err)
 		},
 	}
 	flags.add(cmd.Flags())

@@ -28,13 +28,20 @@ func flagOf(deployed migrations.Deployment) string {
 	return string(deployed)
 }
 
-// migrationWords returns an error with commands and flags in place of methods and fields.
-func migrationWords(column string, err error) error {
+// subject is what a command is about: a column, as TABLE.COLUMN, and what is deployed, as
+// far as that is known.
+type subject struct {
+	column   string
+	deployed migrations.Deployment
+}
+
+// words returns an error with commands and flags in place of methods and fields.
+func (s subject) words(err error) error {
 	if deployment, ok := errors.AsType[*migrations.DeploymentError](err); ok {
 		return &errMigration{fmt.Sprintf("%v: %s %s; %s", migrations.ErrDeployment, commandOf(deployment.Step), deployment.Why, waitsFor(deployment)), err}
 	}
 	if order, ok := errors.AsType[*migrations.OrderError](err); ok && order.Step != "Backfill" || ok && order.State != migrations.Reverting {
-		return &errMigration{fmt.Sprintf("%v: %s of %s; %s", migrations.ErrOrder, commandOf(order.Step), column, adviceOf(order.State, column)), err}
+		return &errMigration{fmt.Sprintf("%v: %s of %s; %s", migrations.ErrOrder, commandOf(order.Step), s.column, s.advice(order.State)), err}
 	}
 	return err
 }
@@ -81,18 +88,21 @@ func stateName(state migrations.State) string {
 	return string(state)
 }
 
-// adviceOf says how far it is, and what comes next.
-func adviceOf(state migrations.State, column string) string {
-	return "it is " + stateName(state) + ": " + nextOf(state, column)
+// advice says how far it is, and what comes next.
+func (s subject) advice(state migrations.State) string {
+	return "it is " + stateName(state) + ": " + s.next(state)
 }
 
-// nextOf says what comes next in a state.
-func nextOf(state migrations.State, column string) string {
+// next says what comes next in a state.
+func (s subject) next(state migrations.State) string {
 	deploy, step := state.Next()
 	if step == "" {
-		return "nothing; gormcrypt migrate revert " + column + " goes back"
+		return "nothing; gormcrypt migrate revert " + s.column + " goes back"
 	}
-	command := "gormcrypt migrate " + commandOf(step) + " " + column
+	command := "gormcrypt migrate " + commandOf(step) + " " + s.column
+	if s.deployed == migrations.Settled && step != "Revert" {
+		return "run: " + command + " --deployed " + flagOf(s.deployed)
+	}
 	var words []string
 	for _, one := range deploy {
 		words = append(words, string(one))

@@ -22,6 +22,7 @@ var words = strings.NewReplacer(
 	"say by TakeForPlaintext", "say by gormcrypt migrate take-for-plaintext",
 	"run Revert with Config.Deployed, or Backfill to go on after all", "run gormcrypt migrate revert with --deployed read, or gormcrypt migrate backfill to go on after all",
 	"list a struct for it in Config.Models, with context=", "have the application list a struct for it among its models, with context=",
+	"set Config.Deployed to Settled", "add --deployed settled",
 	"run Backfill again", "run gormcrypt migrate backfill again",
 	"run Backfill", "run gormcrypt migrate backfill",
 	"run Revert", "run gormcrypt migrate revert",

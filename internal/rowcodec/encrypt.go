@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
@@ -14,6 +15,14 @@ import (
 // Encrypt returns the codec that seals the plaintext of a column, and makes the terms
 // of its indexes.
 func Encrypt(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Column, own map[string]func(string) string) (*Codec, error) {
+	// A field that was encrypted from its first day has no migrating=, and here, too,
+	// plaintext is to be read.
+	described.Migrating, t.Columns = "write", slices.Clone(t.Columns)
+	for i := range t.Columns {
+		if t.Columns[i].Name == described.Name {
+			t.Columns[i] = described
+		}
+	}
 	c, of, err := migrated(cipher, t, described)
 	if err != nil {
 		return nil, err
