@@ -31,12 +31,12 @@ In a terminal, characters that could drive it are shown as \x1b, and a line
 break follows. Elsewhere the bytes of the value come as they are, and nothing
 else: text and bytes as they are, JSON as JSON, times as RFC 3339.
 
-It changes nothing, and needs SELECT on the table; to load keys in the
-database, it says there that it has them, and needs to write to
-gormcrypt_key_processes, on the primary. Exit codes: 1 if there is
-no such row, the value is NULL, or plaintext in a column that is migrating, or
-its key is not in the keyring; 2 for a table or column that is not in the
-manifest; 3 if the value is damaged, or plaintext; 4 if the log cannot be written.`
+It changes nothing, and needs SELECT on the table, and on gormcrypt_schema and
+gormcrypt_keys for keys in the database; a replica is enough. Exit codes: 1 if
+there is no such row, the value is NULL, or plaintext in a column that is
+migrating, or its key is not in the keyring; 2 for a table or column that is
+not in the manifest; 3 if the value is damaged, or plaintext; 4 if the log
+cannot be written.`
 
 // decryption is a value that somebody asks for.
 type decryption struct {
@@ -123,9 +123,13 @@ func (a *app) openValue(ctx context.Context, d decryption, version *string) (*op
 	if err != nil {
 		return nil, err
 	}
-	_, ring, err := a.loadKeys(ctx)
+	keys, err := a.openKeysReadOnly(ctx)
 	if err != nil {
 		return nil, err
+	}
+	ring, err := keys.Look(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the keyring: %w", err)
 	}
 	cipher, err := ciphertext.New(ring, ciphertext.Config{})
 	if err != nil {

@@ -75,7 +75,7 @@ func (a *app) fsck(ctx context.Context, f fsckFlags) error {
 	if err != nil {
 		return err
 	}
-	keys, err := a.openKeys(ctx)
+	keys, err := a.openKeysReadOnly(ctx)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (a *app) storedKeysStep(ctx context.Context) (step, error) {
 	if there {
 		keys, err := a.openKeys(ctx)
 		if err == nil {
-			_, err = keys.Look(ctx, a.settings)
+			_, err = keys.Look(ctx)
 		}
 		return step{what: "the keyring in the database", kept: true}, err
 	}

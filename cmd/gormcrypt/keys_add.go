@@ -49,7 +49,7 @@ func (a *app) addKey(ctx context.Context, set keyring.Set, form keyringForm) err
 	if err := a.checkForm(keys, form); err != nil {
 		return err
 	}
-	if _, err := keys.Look(ctx, a.settings); err != nil {
+	if _, err := keys.Look(ctx); err != nil {
 		return err
 	}
 	if !form.cleartext {

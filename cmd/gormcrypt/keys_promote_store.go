@@ -69,7 +69,7 @@ func (a *app) printPromotePlan(version keyring.Version, processes []processRecor
 // recordOf returns what the database has of a version, after making sure that the keys
 // can be loaded.
 func (a *app) recordOf(ctx context.Context, keys *keysource.Keys, text string) (dbkeys.Record, error) {
-	ring, err := keys.Look(ctx, a.settings)
+	ring, err := keys.Look(ctx)
 	if err != nil {
 		return dbkeys.Record{}, err
 	}

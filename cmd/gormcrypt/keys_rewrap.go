@@ -25,7 +25,7 @@ func (a *app) rewrapKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := keys.Look(ctx, a.settings); err != nil {
+	if _, err := keys.Look(ctx); err != nil {
 		return err
 	}
 	if err := a.errOut.Say("All keys in the database will be wrapped anew by %s.", keys.KEK.Name()); err != nil {

@@ -158,6 +158,15 @@ func (s *Store) Format(f fmt.State, _ rune) {
 // of the KEK; and those of ctx and the database.
 func (s *Store) Load(ctx context.Context) (*keyring.Keyring, error) { return s.watcher.Load(ctx) }
 
+// ReadOnly returns a source of the same keys that tells nobody of this process: its
+// Load writes nothing, so a role that may only SELECT is enough, and a replica, once
+// the tables are there. Its errors are those of the Store's.
+//
+// It is for what opens values and seals none, such as fsck. Others do not wait for this
+// process when a key version is promoted, so that a value which they have written since
+// may name one that it does not have before the next Load.
+func (s *Store) ReadOnly() keyring.Source { return readOnly{s} }
+
 // Watch gives new keyrings to use, as a keyring.Watcher does, and lets others know
 // that this process lives.
 func (s *Store) Watch(ctx context.Context, use func(*keyring.Keyring) error) error {

@@ -121,3 +121,27 @@ func patiently(f func() error) error {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// What only opens values loads the keys without being heard of.
+func ExampleStore_ReadOnly() {
+	db, kek, done := openExample()
+	defer done()
+	ctx := context.Background()
+	store, err := dbkeys.Open(ctx, dbkeys.Config{DB: db, KEK: kek})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	if err := store.Init(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	ring, err := store.ReadOnly().Load(ctx) // as fsck.Check does with fsck.Config.Keys
+	fmt.Println(len(ring.Versions()), err)
+	processes, err := store.Processes(ctx)
+	fmt.Println(len(processes), err)
+	// Output:
+	// 2 <nil>
+	// 0 <nil>
+}

@@ -18,12 +18,9 @@ func (s source) Load(ctx context.Context) (*keyring.Keyring, error) {
 	}
 	defer unlock()
 	for {
-		now, err := s.read(ctx)
+		now, err := s.readKeys(ctx)
 		if err != nil {
 			return nil, err
-		}
-		if now.ring == nil {
-			return nil, fmt.Errorf("gormcrypt: the table gormcrypt_keys is empty: %w; call Store.Init once for new keys, or Store.Import for those of another keyring", keyring.ErrNotFound)
 		}
 		if s.registered {
 			if s.watching.Load() == 0 { // nobody else lets others know that it lives
@@ -35,6 +32,31 @@ func (s source) Load(ctx context.Context) (*keyring.Keyring, error) {
 			return nil, err
 		}
 	}
+}
+
+// readOnly is a source that nobody hears of.
+type readOnly struct{ *Store }
+
+func (s readOnly) Load(ctx context.Context) (*keyring.Keyring, error) {
+	unlock, err := s.reading.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	now, err := s.readKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return now.ring, nil
+}
+
+// readKeys is read where there have to be keys.
+func (s *Store) readKeys(ctx context.Context) (*snapshot, error) {
+	now, err := s.read(ctx)
+	if err == nil && now.ring == nil {
+		err = fmt.Errorf("gormcrypt: the table gormcrypt_keys is empty: %w; call Store.Init once for new keys, or Store.Import for those of another keyring", keyring.ErrNotFound)
+	}
+	return now, err
 }
 
 // Changed tells of changes by this process.

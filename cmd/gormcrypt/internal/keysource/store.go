@@ -63,9 +63,11 @@ func (k *Keys) openStoreReadOnly(ctx context.Context, s *settings.Settings) erro
 	if err != nil {
 		return err
 	}
-	k.Store, err = openDBKeys(ctx, s, k.db, kek)
-	k.Source = k.Store
-	return err
+	if k.Store, err = openDBKeys(ctx, s, k.db, kek); err != nil {
+		return err
+	}
+	k.Source = k.Store.ReadOnly()
+	return nil
 }
 
 // Stored says whether there are keys in the database. It changes nothing, also where
@@ -137,16 +139,11 @@ func openDBKeys(ctx context.Context, s *settings.Settings, db *gorm.DB, kek keyr
 
 // Look loads the keyring, and nobody hears of it: others would wait for a process that
 // loads no newer keys.
-func (k *Keys) Look(ctx context.Context, s *settings.Settings) (ring *keyring.Keyring, err error) {
+func (k *Keys) Look(ctx context.Context) (*keyring.Keyring, error) {
 	if k.Store == nil {
 		return k.Load(ctx)
 	}
-	store, err := openDBKeys(ctx, s, k.db, k.KEK)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return store.Load(ctx)
+	return k.Store.ReadOnly().Load(ctx)
 }
 
 // Now returns the time by the clock of the database of the keys.
