@@ -28,22 +28,8 @@ import (
 // they are repaired, or with [Migration.TakeForPlaintext]. It returns ErrDeployment,
 // ErrOrder, ErrProblems, and otherwise what rotation.Rotation.Run does.
 func (m *Migration) Backfill(ctx context.Context, config Config) (rotation.Report, error) {
-	r, err := m.begin(ctx, "Backfill", &config, Expanded, Backfilling, Backfilled, Verified, Reverting, Reverted)
+	r, _, err := m.begin(ctx, "Backfill", &config)
 	if err != nil {
-		return rotation.Report{}, err
-	}
-	why := "seals plaintext, which programs without the tag would read as it is, and which those with migrating=read would write again"
-	if m.index != nil {
-		why = "makes terms, which programs that do not write them would leave behind when they write a value"
-	}
-	deployed := Writing
-	if config.Deployed == Settled && m.mode() == "" && r.Beside == "" {
-		deployed = Settled
-	}
-	if err := confirm("Backfill", why, config.Deployed, deployed); err != nil {
-		return rotation.Report{}, err
-	}
-	if err := m.requireMode(deployed); err != nil {
 		return rotation.Report{}, err
 	}
 	db, err := m.database(config)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -63,6 +62,17 @@ type Config struct {
 	Logger      *slog.Logger
 }
 
+// check sets the defaults, and returns an error for numbers that cannot be.
+func (c *Config) check() error {
+	if c.LockWait < 0 {
+		return errors.New("gormcrypt: Config.LockWait is negative")
+	}
+	if c.LockWait == 0 {
+		c.LockWait = 50 * time.Millisecond
+	}
+	return nil
+}
+
 func (c Config) rotation() rotation.Config {
 	return rotation.Config{
 		Workers: c.Workers, ShardRows: c.ShardRows, Lease: c.Lease, Limits: c.Limits, Throttles: c.Throttles,
@@ -115,25 +125,6 @@ func (m *Migration) record(ctx context.Context) (record, error) {
 		return record{}, err
 	}
 	return m.store.load(ctx)
-}
-
-// begin returns the record, if the state is one of those in which a step may run, and
-// the numbers of the configuration can be.
-func (m *Migration) begin(ctx context.Context, step string, config *Config, admitted ...State) (record, error) {
-	switch {
-	case config.LockWait < 0:
-		return record{}, errors.New("gormcrypt: Config.LockWait is negative")
-	case config.LockWait == 0:
-		config.LockWait = 50 * time.Millisecond
-	}
-	r, err := m.record(ctx)
-	if err != nil {
-		return r, err
-	}
-	if !slices.Contains(admitted, r.State) {
-		return r, &OrderError{Step: step, Column: m.String(), State: r.State, Next: r.State.advice()}
-	}
-	return r, nil
 }
 
 func (m *Migration) database(config Config) (database, error) {

@@ -18,11 +18,8 @@ import (
 // takes its constraints away and returns ErrNotVerified: then run Backfill again. It
 // returns ErrDeployment, ErrOrder, and the errors of ctx and the database.
 func (m *Migration) Enforce(ctx context.Context, config Config) error {
-	r, err := m.begin(ctx, "Enforce", &config, Verified, Enforcing, Enforced, Finished)
-	if err != nil || r.State == Enforced || r.State == Finished {
-		return err
-	}
-	if err := confirm("Enforce", "has the database refuse plaintext, which programs with migrating=read write", config.Deployed, Writing, Settled); err != nil {
+	r, done, err := m.begin(ctx, "Enforce", &config)
+	if err != nil || done {
 		return err
 	}
 	db, err := m.database(config)

@@ -20,8 +20,8 @@ import (
 // It returns ErrProblems if Plan lists any, ErrOrder, and the errors of ctx and the
 // database.
 func (m *Migration) Expand(ctx context.Context, config Config) error {
-	r, err := m.begin(ctx, "Expand", &config, None, Expanding, Expanded)
-	if err != nil || r.State == Expanded {
+	r, done, err := m.begin(ctx, "Expand", &config)
+	if err != nil || done {
 		return err
 	}
 	db, err := m.database(config)

@@ -14,14 +14,8 @@ import (
 // without migrating=. It returns ErrDeployment, ErrOrder, and the errors of ctx and the
 // database.
 func (m *Migration) Finish(ctx context.Context, config Config) error {
-	r, err := m.begin(ctx, "Finish", &config, Enforced, Finished)
+	r, _, err := m.begin(ctx, "Finish", &config)
 	if err != nil {
-		return err
-	}
-	if err := confirm("Finish", "drops what programs with migrating= find plaintext by", config.Deployed, Settled); err != nil {
-		return err
-	}
-	if err := m.requireMode(Settled); err != nil {
 		return err
 	}
 	db, err := m.database(config)

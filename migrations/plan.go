@@ -53,7 +53,7 @@ const (
 // It returns the errors of ctx and the database. Problems are no error.
 func (m *Migration) Plan(ctx context.Context, config Config) (Plan, error) {
 	plan := Plan{Table: m.table.Name, Column: m.name}
-	r, err := m.begin(ctx, "Plan", &config, None, Expanding, Expanded, Backfilling, Backfilled, Verified, Enforcing, Enforced, Finished, Reverting, Reverted)
+	r, _, err := m.begin(ctx, "Plan", &config)
 	if err != nil {
 		return plan, err
 	}

@@ -32,8 +32,8 @@ import (
 // plaintext reads like ciphertext; it returns rotation.ErrQuarantined then. It returns
 // ErrDeployment, and otherwise what rotation.Rotation.Run does.
 func (m *Migration) Revert(ctx context.Context, config Config) (rotation.Report, error) {
-	r, err := m.begin(ctx, "Revert", &config, None, Expanding, Expanded, Backfilling, Backfilled, Verified, Enforcing, Enforced, Finished, Reverting, Reverted)
-	if err != nil || r.State == None {
+	r, done, err := m.begin(ctx, "Revert", &config)
+	if err != nil || done {
 		return rotation.Report{}, err
 	}
 	db, err := m.database(config)

@@ -18,10 +18,7 @@ import (
 // refuses a value that opens. It returns ErrDeployment, ErrOrder, ErrNoRow, and an
 // error for a row that has no such value.
 func (m *Migration) TakeForPlaintext(ctx context.Context, config Config, key ...any) error {
-	if _, err := m.begin(ctx, "TakeForPlaintext", &config, Backfilling, Backfilled, Verified); err != nil {
-		return err
-	}
-	if err := confirm("TakeForPlaintext", "seals plaintext, which programs without the tag would read as it is", config.Deployed, Writing); err != nil {
+	if _, _, err := m.begin(ctx, "TakeForPlaintext", &config); err != nil {
 		return err
 	}
 	switch {

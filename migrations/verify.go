@@ -34,7 +34,7 @@ const maxFailed = 1000
 // It returns a Verification and an error that wraps ErrNotVerified if something is
 // left, ErrOrder, and the errors of ctx and the database.
 func (m *Migration) Verify(ctx context.Context, config Config) (Verification, error) {
-	r, err := m.begin(ctx, "Verify", &config, Backfilled, Verified, Enforcing, Enforced, Finished)
+	r, _, err := m.begin(ctx, "Verify", &config)
 	if err != nil {
 		return Verification{}, err
 	}

@@ -21,6 +21,9 @@ type migrateStep struct {
 	run          func(ctx context.Context, m *migrations.Migration, config migrations.Config) (any, error)
 }
 
+// method returns the name of the method, which the lines of a plan begin with.
+func (s migrateStep) method() string { return strings.ToUpper(s.name[:1]) + s.name[1:] }
+
 var migrateSteps = []migrateStep{
 	{"expand", "Give the table what programs with migrating= need", `Expand makes the columns of blind indexes, and their indexes, and in PostgreSQL has a
 varchar with a length hold any text. Programs that do not know of it go on as before. It is
@@ -81,6 +84,9 @@ func (a *app) migrateStepCommand(step migrateStep) *cobra.Command {
 }
 
 func (a *app) runMigrateStep(ctx context.Context, step migrateStep, m *migration) error {
+	if err := m.Ready(ctx, step.method(), m.config); err != nil {
+		return m.words(err)
+	}
 	if step.writes {
 		if err := a.announce(ctx, step, m); err != nil {
 			return err
@@ -141,7 +147,7 @@ func (a *app) announce(ctx context.Context, step migrateStep, m *migration) erro
 		return errOtherKeyring(m.where)
 	}
 	lines := []string{fmt.Sprintf("%s is %s: %s rows, %s with plaintext, %s with ciphertext.", m.column, stateName(plan.State), terminal.Count(plan.Rows), terminal.Count(plan.Plaintext), terminal.Count(plan.Ciphertext))}
-	prefix := strings.ToUpper(step.name[:1]) + step.name[1:] + ": "
+	prefix := step.method() + ": "
 	for _, line := range plan.Steps {
 		if text, ok := strings.CutPrefix(line, prefix); ok {
 			lines = append(lines, "  "+shortened(text))

@@ -27,6 +27,9 @@ of the row, its columns separated by commas.`,
 			if err != nil {
 				return err
 			}
+			if err := m.Ready(cmd.Context(), "TakeForPlaintext", m.config); err != nil {
+				return m.words(err)
+			}
 			if err := a.confirm(cmd.Context(), "take the value of "+given[0]+" in row "+given[1]+" for plaintext"); err != nil {
 				return err
 			}
