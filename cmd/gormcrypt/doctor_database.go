@@ -58,9 +58,12 @@ func (e *examination) checkClock(ctx context.Context) []finding {
 // clockFinding judges a time that was read between two others.
 func clockFinding(there, before, after time.Time) []finding {
 	ahead := before.Add(after.Sub(before) / 2).Sub(there)
-	unsure := after.Sub(before)/2 + time.Millisecond
-	text := fmt.Sprintf("this machine is %v ahead of the database", ahead.Round(time.Millisecond))
-	if ahead < 0 {
+	unsure := after.Sub(before)/2 + 2*time.Millisecond // clocks of whole milliseconds, which SQLite computes from a day
+	text := "this machine and the database agree"
+	switch {
+	case ahead > unsure:
+		text = fmt.Sprintf("this machine is %v ahead of the database", ahead.Round(time.Millisecond))
+	case -ahead > unsure:
 		text = fmt.Sprintf("this machine is %v behind the database", -ahead.Round(time.Millisecond))
 	}
 	const fix = "set both by NTP: leases, tokens and the times in reports depend on them"
