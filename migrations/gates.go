@@ -80,7 +80,7 @@ func (m *Migration) mayTakeForPlaintext(r record, deployed Deployment) error {
 // first day never had migrating=.
 func (m *Migration) maySeal(r record, step, why string, deployed Deployment) error {
 	wanted := Writing
-	if deployed == Settled && m.mode() == "" && r.Beside == "" {
+	if deployed == Settled && m.mode() == "" && m.index == nil && r.Beside == "" {
 		wanted = Settled
 	}
 	if err := confirm(step, why, deployed, wanted); err != nil {

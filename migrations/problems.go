@@ -25,8 +25,11 @@ func (m *Migration) problems(ctx context.Context, db database, config Config) (l
 	}
 	problems, warnings = slices.Clone(l.problems), slices.Clone(l.warnings)
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if m.column.Migrating == "" && config.Deployed != Settled {
+	switch settled := m.column.Migrating == ""; {
+	case settled && config.Deployed != Settled:
 		add("the field has no migrating= %s, so plaintext would not be read; %s, or, if the field was encrypted from its first day, set Config.Deployed to Settled", m.source.where, m.source.addRead)
+	case settled:
+		problems = append(problems, m.firstDayProblems()...)
 	}
 	switch beside := m.column.Beside != ""; {
 	case !beside && !l.wide && !l.widens:
@@ -61,6 +64,20 @@ func (m *Migration) problems(ctx context.Context, db database, config Config) (l
 	return l, problems, warnings, nil
 }
 
+// firstDayProblems returns what does not go without migrating=, which other fields have
+// to read and find what is plaintext, and to go back.
+func (m *Migration) firstDayProblems() (problems []string) {
+	if m.column.Type == manifest.TimeValue || m.column.Type == manifest.AnyValue {
+		problems = append(problems, "the plaintext of such a field has no one form, so that it cannot be sealed where it is; have the application write these rows anew")
+	}
+	for _, index := range m.table.Indexes {
+		if len(index.Of) > 1 && slices.Contains(index.Of, m.name) {
+			problems = append(problems, fmt.Sprintf("the blind index %s is of several fields, and would keep the terms of values that are not there any more; have the application write these rows anew", index.Name))
+		}
+	}
+	return problems
+}
+
 // uniqueProblems returns what is wrong with the constraints of the column.
 func (m *Migration) uniqueProblems(l layout, config Config) []string {
 	var problems []string
@@ -85,8 +102,8 @@ func (m *Migration) uniqueProblems(l layout, config Config) []string {
 
 // indexProblems is problems for a blind index of rows that are encrypted.
 func (m *Migration) indexProblems(config Config) (problems []string) {
-	if m.index.Migrating == "" && config.Deployed != Settled {
-		problems = append(problems, fmt.Sprintf("the index has no migrating= %s, so terms would be searched that are not there; %s, or, if the index is searched already, set Config.Deployed to Settled", m.source.where, m.source.addRead))
+	if m.index.Migrating == "" {
+		problems = append(problems, fmt.Sprintf("the index has no migrating= %s, so terms would be searched that are not there; %s", m.source.where, m.source.addRead))
 	}
 	for _, of := range m.index.Of {
 		i := slices.IndexFunc(m.table.Columns, func(c manifest.Column) bool { return c.Name == of })

@@ -47,8 +47,15 @@ func (m *Migration) TakeForPlaintext(ctx context.Context, config Config, key ...
 		return fmt.Errorf("gormcrypt: %w in %s", ErrNoRow, m.table.Name)
 	case current.Cells[0] == nil:
 		return fmt.Errorf("gormcrypt: %s is NULL in that row", m)
-	case current.Old[0] != nil:
-		return fmt.Errorf("gormcrypt: %s is plaintext in that row, and does not read like ciphertext; Backfill seals it", m)
+	}
+	if current.Old[0] != nil {
+		_, left, err := codec.Reseal(current.Row)
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			return fmt.Errorf("gormcrypt: %s is plaintext in that row, and does not read like ciphertext; Backfill seals it", m)
+		}
 	}
 	whole := current.Row
 	whole.Old = current.Cells

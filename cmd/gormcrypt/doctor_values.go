@@ -57,11 +57,11 @@ func columnFindings(c rotation.ColumnCensus, migrating bool, opens map[keyring.V
 		all = append(all, problem("gormcrypt fsck lists them; restore them from a backup", "%s: ciphertext that was cut or changed, %s %s", c.Column, about, counted(c.Unreadable, "row"))...)
 	}
 	if plain := c.Foreign - c.Unreadable; plain > 0 && !migrating {
-		what := "plaintext, or what another program has written"
+		what, fix := "plaintext, or what another program has written", "gormcrypt fsck lists them; gormcrypt migrate, with --deployed settled, seals what is plaintext"
 		if c.Index {
-			what = "no terms of an index"
+			what, fix = "no terms of an index", "gormcrypt fsck lists them; set them to NULL, and have the application write these rows anew"
 		}
-		all = append(all, problem("gormcrypt fsck lists them; gormcrypt migrate, with --deployed settled, seals them", "%s: %s, %s %s", c.Column, what, about, counted(plain, "row"))...)
+		all = append(all, problem(fix, "%s: %s, %s %s", c.Column, what, about, counted(plain, "row"))...)
 	}
 	var lacking []string
 	for _, v := range c.Versions {

@@ -108,7 +108,7 @@ var adviceOnKind = map[fsck.Kind]string{
 	fsck.RetiredKey:       "Load a keyring that still has the key, and rotate.",
 	fsck.WrongType:        "Another model wrote them: find it, and write them anew.",
 	fsck.WrongTerm:        "Have the application write these rows anew.",
-	fsck.NoTerm:           "Have the application write these rows anew, or gormcrypt migrate make them, with --deployed settled.",
+	fsck.NoTerm:           "Have the application write these rows anew.",
 	fsck.TermWithoutValue: "Set the term to NULL.",
 }
 

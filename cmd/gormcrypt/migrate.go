@@ -115,7 +115,7 @@ func (a *app) openMigration(ctx context.Context, name string, flags migrateFlags
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return &migration{m, subject{name, deployed}, keyColumns(*described, table), keys.Where, db, migrations.Config{
+	return &migration{m, subject{name, isSettled(*described, table, column)}, keyColumns(*described, table), keys.Where, db, migrations.Config{
 		Deployed: deployed, Unique: flags.unique, LockWait: flags.lockWait,
 		Workers: flags.limits.workers, Limits: flags.limits.limits(), Throttles: flags.limits.throttles(db), MaxWait: flags.limits.maxWait,
 	}}, nil

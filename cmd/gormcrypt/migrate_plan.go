@@ -178,10 +178,7 @@ func (a *app) printStandings(all []migrations.Standing, described manifest.Manif
 	list := []standing{}
 	table := terminal.NewTable(terminal.Column{Title: "COLUMN"}, terminal.Column{Title: "STATE"}, terminal.Column{Title: "NEXT", Wrap: true})
 	for _, s := range all {
-		of := subject{column: s.Table + "." + s.Column}
-		if isSettled(described, s) {
-			of.deployed = migrations.Settled
-		}
+		of := subject{s.Table + "." + s.Column, isSettled(described, s.Table, s.Column)}
 		one := standing{Table: s.Table, Column: s.Column, State: stateName(s.State), Next: of.next(s.State)}
 		if !s.Changed.IsZero() {
 			one.Changed = &s.Changed
@@ -217,13 +214,8 @@ func migratingOf(m manifest.Manifest) []migrations.Standing {
 	return all
 }
 
-// isSettled says whether a manifest has the column, or the index, without migrating=.
-func isSettled(m manifest.Manifest, s migrations.Standing) bool {
-	for _, t := range m.Tables {
-		if t.Name == s.Table {
-			return slices.ContainsFunc(t.Columns, func(c manifest.Column) bool { return c.Name == s.Column && c.Migrating == "" }) ||
-				slices.ContainsFunc(t.Indexes, func(x manifest.Index) bool { return x.Name == s.Column && x.Migrating == "" })
-		}
-	}
-	return false
+// isSettled says whether a manifest has the column without migrating=.
+func isSettled(m manifest.Manifest, table, column string) bool {
+	at := slices.IndexFunc(m.Tables, func(t manifest.Table) bool { return t.Name == table })
+	return at >= 0 && slices.ContainsFunc(m.Tables[at].Columns, func(c manifest.Column) bool { return c.Name == column && c.Migrating == "" })
 }

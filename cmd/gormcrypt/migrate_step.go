@@ -34,7 +34,7 @@ the first step; run it before migrating=read is deployed.`, true, false,
 	{"backfill", "Encrypt what is plaintext, while it is used", `Backfill seals what is plaintext, in batches, while applications read and write, and opens
 every value in the end. It can be stopped, killed and run again, and by several processes
 at once. Values that cannot be encrypted are left as they are, in quarantine, and printed.
-It needs --deployed write.`, true, true,
+It needs --deployed write, or settled for a field that was encrypted from its first day.`, true, true,
 		func(ctx context.Context, m *migrations.Migration, config migrations.Config) (any, error) {
 			return m.Backfill(ctx, config)
 		}},

@@ -28,11 +28,13 @@ func flagOf(deployed migrations.Deployment) string {
 	return string(deployed)
 }
 
-// subject is what a command is about: a column, as TABLE.COLUMN, and what is deployed, as
-// far as that is known.
+// subject is what a command is about.
 type subject struct {
-	column   string
-	deployed migrations.Deployment
+	// column is TABLE.COLUMN.
+	column string
+	// settled says that the manifest has the column without migrating=, as one that was
+	// encrypted from its first day.
+	settled bool
 }
 
 // words returns an error with commands and flags in place of methods and fields.
@@ -100,8 +102,11 @@ func (s subject) next(state migrations.State) string {
 		return "nothing; gormcrypt migrate revert " + s.column + " goes back"
 	}
 	command := "gormcrypt migrate " + commandOf(step) + " " + s.column
-	if s.deployed == migrations.Settled && step != "Revert" {
-		return "run: " + command + " --deployed " + flagOf(s.deployed)
+	switch encrypted := "gormcrypt migrate backfill " + s.column + " --deployed settled"; {
+	case s.settled && state == migrations.Reverting:
+		return "to have it encrypted after all, run: " + encrypted + "; to have it plaintext, deploy the field migrating=write, then migrating=read, and run: " + command + " --deployed read"
+	case s.settled && step != "Revert":
+		return "run: " + command + " --deployed settled"
 	}
 	var words []string
 	for _, one := range deploy {

@@ -17,6 +17,9 @@ func TestReadOnly(t *testing.T) {
 		kek := newKeyServer("test")
 		operator, reader := open(t, where.Open(t, nil), kek), open(t, where.Open(t, nil), kek)
 		source := reader.ReadOnly()
+		if _, ok := source.(keyring.Watcher); ok {
+			t.Error("a plugin would watch the source, and be heard of")
+		}
 		if _, err := source.Load(t.Context()); !errors.Is(err, keyring.ErrNotFound) {
 			t.Errorf("without keys: %v", err)
 		}

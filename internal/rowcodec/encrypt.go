@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
@@ -15,8 +16,9 @@ import (
 // Encrypt returns the codec that seals the plaintext of a column, and makes the terms
 // of its indexes.
 func Encrypt(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Column, own map[string]func(string) string) (*Codec, error) {
-	// A field that was encrypted from its first day has no migrating=, and here, too,
-	// plaintext is to be read.
+	// A field that was encrypted from its first day has no migrating=. Here, plaintext is
+	// to be read all the same, but what was ciphertext once is not to be taken for it.
+	strict := described.Migrating == ""
 	described.Migrating, t.Columns = "write", slices.Clone(t.Columns)
 	for i := range t.Columns {
 		if t.Columns[i].Name == described.Name {
@@ -27,7 +29,7 @@ func Encrypt(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Col
 	if err != nil {
 		return nil, err
 	}
-	c.add(sealing{of}, backfill.Cell{Column: described.Name, Binary: described.Binary, Stale: backfill.Plain})
+	c.add(sealing{of, strict}, backfill.Cell{Column: described.Name, Binary: described.Binary, Stale: backfill.Plain})
 	for _, index := range t.Indexes {
 		if len(index.Of) != 1 || index.Of[0] != described.Name {
 			continue
@@ -61,6 +63,7 @@ func migrated(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Co
 
 var (
 	errReadsSealed = errors.New("it reads like ciphertext and is taken for it; if it is plaintext all the same, say so by TakeForPlaintext")
+	errWasSealed   = errors.New("it reads like ciphertext that was cut or changed; restore it, or, if it is plaintext all the same, say so by TakeForPlaintext")
 	errStillPlain  = errors.New("it is plaintext")
 	errOpensSealed = errors.New("its plaintext reads like ciphertext, and would be taken for it; change or delete the value")
 )
@@ -86,13 +89,30 @@ func (c *Codec) TakeForPlaintext(row backfill.Row, cells []any) (backfill.Swap, 
 }
 
 // sealing is a cell whose plaintext is sealed.
-type sealing struct{ column }
+type sealing struct {
+	column
+	// strict leaves what looks like ciphertext that was cut, changed, quoted, or is of
+	// another version of the format.
+	strict bool
+}
 
 func (s sealing) reseal(row backfill.Row, old any) (any, error) {
 	if isSealed(old) {
 		return nil, errReadsSealed
 	}
+	if s.leaves(old) {
+		return nil, errWasSealed
+	}
 	return s.sealPlain(row, old)
+}
+
+func (s sealing) leaves(stored any) bool {
+	if !s.strict {
+		return false
+	}
+	reads := text(stored)
+	_, err := ciphertext.Parse([]byte(reads))
+	return !errors.Is(err, ciphertext.ErrNotCiphertext) || strings.Contains(strings.ToLower(reads), "gc1:")
 }
 
 func (c column) sealPlain(row backfill.Row, plain any) (any, error) {
@@ -105,6 +125,9 @@ func (c column) sealPlain(row backfill.Row, plain any) (any, error) {
 
 // check opens a value as the Go type that programs open it to.
 func (s sealing) check(row backfill.Row, stored any) error {
+	if s.leaves(stored) && !isSealed(stored) {
+		return errWasSealed
+	}
 	if !isSealed(stored) {
 		if _, err := s.sealPlain(row, stored); err != nil { // which is why it is left
 			return err

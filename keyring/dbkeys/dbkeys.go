@@ -164,7 +164,8 @@ func (s *Store) Load(ctx context.Context) (*keyring.Keyring, error) { return s.w
 //
 // It is for what opens values and seals none, such as fsck. Others do not wait for this
 // process when a key version is promoted, so that a value which they have written since
-// may name one that it does not have before the next Load.
+// may name one that it does not have before the next Load. A program that goes on
+// running gives it to keyring.Poll, which loads it again and again.
 func (s *Store) ReadOnly() keyring.Source { return readOnly{s} }
 
 // Watch gives new keyrings to use, as a keyring.Watcher does, and lets others know

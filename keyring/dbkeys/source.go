@@ -34,10 +34,15 @@ func (s source) Load(ctx context.Context) (*keyring.Keyring, error) {
 	}
 }
 
-// readOnly is a source that nobody hears of.
-type readOnly struct{ *Store }
+// readOnly is a source that nobody hears of. It is nothing but that: with the methods of
+// a Store it would be watched, and heard of.
+type readOnly struct{ store *Store }
 
-func (s readOnly) Load(ctx context.Context) (*keyring.Keyring, error) {
+// Format writes what the store is.
+func (r readOnly) Format(f fmt.State, verb rune) { r.store.Format(f, verb) }
+
+func (r readOnly) Load(ctx context.Context) (*keyring.Keyring, error) {
+	s := r.store
 	unlock, err := s.reading.lock(ctx)
 	if err != nil {
 		return nil, err

@@ -36,8 +36,7 @@ type Keys struct {
 }
 
 // Open finds the keyring. It loads nothing yet. Keys in a database get connections of
-// their own, because who loads them says so there, also in a command that only reads
-// the data.
+// their own, because who loads them says so there.
 func Open(ctx context.Context, s *settings.Settings) (*Keys, error) {
 	if s.KeysFrom == "" {
 		return nil, s.Missing("keys.from")
