@@ -70,7 +70,7 @@ cover: ## statement coverage by all tests together; fails below 90 %
 fuzz: ## each fuzz target for FUZZTIME inputs (30000x)
 	@for package in . ./ciphertext ./examples/injector ./keyring ./manifest ./fsck ./internal/backfill ./internal/sqlitetable ./internal/sqltext; do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -c6-); do \
-			go test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
+			go test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1000x || exit 1; \
 		done; \
 	done
 

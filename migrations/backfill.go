@@ -20,7 +20,8 @@ import (
 // ciphertext, and one with migrating=read would go on writing plaintext. In this
 // program, too, the field has migrating=write. For a field that was encrypted from its
 // first day it is Settled, here as in all steps: what is plaintext in it was written by
-// something else, and no program can read it.
+// something else, and no program can read it. So it is for one that is finished, and has
+// lost its constraint.
 //
 // Values that read like ciphertext and do not open, those that are no plaintext of the
 // field's type, and those that the database refuses are left as they are, in

@@ -19,7 +19,7 @@ type gate struct {
 var gates = map[string]gate{
 	"Plan":             {admitted: []State{None, Expanding, Expanded, Backfilling, Backfilled, Verified, Enforcing, Enforced, Finished, Reverting, Reverted}},
 	"Expand":           {admitted: []State{None, Expanding, Expanded}, done: []State{Expanded}},
-	"Backfill":         {admitted: []State{Expanded, Backfilling, Backfilled, Verified, Reverting, Reverted}, deployed: (*Migration).mayBackfill},
+	"Backfill":         {admitted: []State{Expanded, Backfilling, Backfilled, Verified, Enforced, Finished, Reverting, Reverted}, deployed: (*Migration).mayBackfill},
 	"TakeForPlaintext": {admitted: []State{Backfilling, Backfilled, Verified}, deployed: (*Migration).mayTakeForPlaintext},
 	"Verify":           {admitted: []State{Backfilled, Verified, Enforcing, Enforced, Finished}},
 	"Enforce":          {admitted: []State{Verified, Enforcing, Enforced, Finished}, done: []State{Enforced, Finished}, deployed: (*Migration).mayEnforce},
@@ -69,6 +69,9 @@ func (m *Migration) mayBackfill(r record, deployed Deployment) error {
 	if m.index != nil {
 		why = "makes terms, which programs that do not write them would leave behind when they write a value"
 	}
+	if (r.State == Enforced || r.State == Finished) && !m.settles(r, deployed) {
+		return &OrderError{Step: "Backfill", Column: m.String(), State: r.State, Next: r.State.advice()}
+	}
 	return m.maySeal(r, "Backfill", why, deployed)
 }
 
@@ -76,11 +79,17 @@ func (m *Migration) mayTakeForPlaintext(r record, deployed Deployment) error {
 	return m.maySeal(r, "TakeForPlaintext", "seals plaintext, which programs without the tag would read as it is", deployed)
 }
 
-// maySeal asks for programs that write ciphertext. A field that was encrypted from its
-// first day never had migrating=.
+// settles reports whether plaintext is sealed that no program reads: of a field that was
+// encrypted from its first day, and never had migrating=, or is finished, and has lost its
+// constraint.
+func (m *Migration) settles(r record, deployed Deployment) bool {
+	return deployed == Settled && m.mode() == "" && m.index == nil && r.Beside == ""
+}
+
+// maySeal asks for programs that write ciphertext.
 func (m *Migration) maySeal(r record, step, why string, deployed Deployment) error {
 	wanted := Writing
-	if deployed == Settled && m.mode() == "" && m.index == nil && r.Beside == "" {
+	if m.settles(r, deployed) {
 		wanted = Settled
 	}
 	if err := confirm(step, why, deployed, wanted); err != nil {

@@ -216,6 +216,11 @@ func Execute(ctx context.Context, db *gorm.DB, config Config, plan backfill.Plan
 	return r.Run(ctx)
 }
 
+// mark is a backfill.Mark.
+func (r *Rotation) mark(table int, key backfill.Key, column string, stored any) string {
+	return r.codecs[table].Mark(key, column, stored)
+}
+
 func withDefaults(c Config) Config {
 	if c.Workers == 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
@@ -297,7 +302,7 @@ func (r *Rotation) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	run := newRun(r, ledger, ledger.Open(id, tables, r.plan.Writers, r.config.Lease), id, defaults)
+	run := newRun(r, ledger, ledger.Open(id, tables, r.plan.Writers, r.config.Lease, r.mark), id, defaults)
 	err = run.work(ctx)
 	job, jobErr := run.lastLook(ctx, err)
 	report := Report{Job: id, Resumed: resumed, Target: r.target, Status: status(job)}

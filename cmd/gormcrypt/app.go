@@ -79,9 +79,10 @@ func (a *app) openKeys(ctx context.Context) (*keysource.Keys, error) {
 	return keys, nil
 }
 
-// loadKeys finds the keyring of the settings, and loads it.
-func (a *app) loadKeys(ctx context.Context) (*keysource.Keys, *keyring.Keyring, error) {
-	keys, err := a.openKeys(ctx)
+// loadKeys finds the keyring of the settings, by openKeys or openKeysReadOnly, and loads
+// it.
+func (a *app) loadKeys(ctx context.Context, open func(context.Context) (*keysource.Keys, error)) (*keysource.Keys, *keyring.Keyring, error) {
+	keys, err := open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

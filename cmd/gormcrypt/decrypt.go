@@ -123,13 +123,9 @@ func (a *app) openValue(ctx context.Context, d decryption, version *string) (*op
 	if err != nil {
 		return nil, err
 	}
-	keys, err := a.openKeysReadOnly(ctx)
+	_, ring, err := a.loadKeys(ctx, a.openKeysReadOnly)
 	if err != nil {
 		return nil, err
-	}
-	ring, err := keys.Look(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("the keyring: %w", err)
 	}
 	cipher, err := ciphertext.New(ring, ciphertext.Config{})
 	if err != nil {

@@ -96,8 +96,7 @@ func (e *examination) wantsIndexKeys() bool {
 	return false
 }
 
-// checkStore looks at keys in a database, without loading them: who loads them is listed
-// as a process that has them.
+// checkStore looks at keys in a database, and loads them without being heard of.
 func (e *examination) checkStore(ctx context.Context) []finding {
 	records, err := e.keys.Store.List(ctx)
 	if err != nil {
@@ -118,6 +117,11 @@ func (e *examination) checkStore(ctx context.Context) []finding {
 		}
 	}
 	found := ok("%s: %s", e.keys.Where, strings.Join(states, ", "))
+	if len(others) == 0 {
+		if _, err := e.keys.Look(ctx); err != nil {
+			found = failed(err)
+		}
+	}
 	if !primary[keyring.DataKeys] || e.wantsIndexKeys() && !primary[keyring.IndexKeys] {
 		found = append(found, problem("run gormcrypt keys promote", "a set of keys that is used has no primary key")...)
 	}

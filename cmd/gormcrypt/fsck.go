@@ -17,8 +17,8 @@ wrong with which row: values that do not open, that come from another row or col
 are plaintext or of another format, that stand twice; nonces that were used twice; keys
 that the keyring does not have; terms that are not those of their values. It goes through
 the tables in short reads, changes nothing and takes no lock, so that it may run on a
-replica and beside applications. Who loads keys in the database says so there: on a
-replica, give that of the primary as keys.database.
+replica and beside applications. It needs SELECT on the tables, and on gormcrypt_schema and
+gormcrypt_keys for keys in the database.
 
 It prints no value. Rows are named by primary key. What was found is in the table once it
 has all been looked at again, so what an application has changed meanwhile is not in it.

@@ -146,6 +146,13 @@ func (a *app) checkUnused(ctx context.Context, r *retiring) error {
 			}
 		}
 	}
+	jobs, err := unfinishedJobs(ctx, r.data)
+	if err != nil {
+		return err
+	}
+	for _, job := range jobs {
+		uses = append(uses, rotation.Use{Job: job.ID})
+	}
 	if len(uses) == 0 {
 		return nil
 	}
@@ -184,7 +191,7 @@ func (a *app) printUses(version keyring.Version, uses []rotation.Use) error {
 	for _, use := range uses {
 		switch {
 		case use.Table == "":
-			table.Add("", "", "job "+use.Job+" is not finished")
+			table.Add("any", "", "job "+use.Job+" is not finished")
 		case use.Job != "":
 			table.Add(use.Table+"."+use.Column, fmt.Sprint(use.Rows), "in the quarantine of job "+use.Job)
 		default:

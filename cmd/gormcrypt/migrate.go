@@ -105,7 +105,7 @@ func (a *app) openMigration(ctx context.Context, name string, flags migrateFlags
 	if err := flags.limits.check(db); err != nil {
 		return nil, err
 	}
-	keys, ring, err := a.loadKeys(ctx)
+	keys, ring, err := a.loadKeys(ctx, a.openKeys)
 	if err != nil {
 		return nil, err
 	}

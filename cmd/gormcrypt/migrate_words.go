@@ -98,6 +98,9 @@ func (s subject) advice(state migrations.State) string {
 // next says what comes next in a state.
 func (s subject) next(state migrations.State) string {
 	deploy, step := state.Next()
+	if step == "" && s.settled {
+		return "nothing; should fsck find plaintext, gormcrypt migrate backfill " + s.column + " --deployed settled begins anew, and gormcrypt migrate revert " + s.column + " goes back"
+	}
 	if step == "" {
 		return "nothing; gormcrypt migrate revert " + s.column + " goes back"
 	}

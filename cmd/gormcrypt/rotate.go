@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -140,9 +139,9 @@ func (a *app) openRotation(ctx context.Context, f rotateFlags) (*rotateRun, erro
 	if err != nil {
 		return nil, err
 	}
-	access := database.ReadWrite
-	if f.dryRun && !strings.HasPrefix(a.settings.KeysFrom, "database") { // which notes who has the keys
-		access = database.ReadOnly
+	access, openKeys := database.ReadWrite, a.openKeys
+	if f.dryRun {
+		access, openKeys = database.ReadOnly, a.openKeysReadOnly
 	}
 	db, err := a.openDatabase(ctx, access)
 	if err != nil {
@@ -151,9 +150,13 @@ func (a *app) openRotation(ctx context.Context, f rotateFlags) (*rotateRun, erro
 	if err := f.limits.check(db); err != nil {
 		return nil, err
 	}
-	keys, ring, err := a.loadKeys(ctx)
+	keys, ring, err := a.loadKeys(ctx, openKeys)
 	if err != nil {
 		return nil, err
 	}
-	return &rotateRun{app: a, flags: f, db: db, manifest: m, algorithm: algorithm, ring: ring, where: keys.Where, release: keys.Hold(ctx)}, nil
+	release := func() {}
+	if !f.dryRun {
+		release = keys.Hold(ctx)
+	}
+	return &rotateRun{app: a, flags: f, db: db, manifest: m, algorithm: algorithm, ring: ring, where: keys.Where, release: release}, nil
 }

@@ -19,7 +19,7 @@ It reads each table once, in the database, and changes nothing. Of a value, no m
 than its first characters leave the database, and no key is needed: the keyring only
 says which version is the primary one. Without it, that is the highest in the database.
 
-It needs SELECT on the tables. With --check the exit code is 3 if a value is not under
+It needs SELECT on the tables, and on gormcrypt's own. With --check the exit code is 3 if a value is not under
 the primary version, for monitoring.`
 
 const statusExample = `  gormcrypt status

@@ -26,7 +26,7 @@ func (a *app) primaries(ctx context.Context, db *gorm.DB) (primaries, error) {
 		p.guessed = true
 		return p, nil
 	}
-	keys, err := a.openKeys(ctx)
+	keys, err := a.openKeysReadOnly(ctx)
 	if err != nil {
 		return p, err
 	}

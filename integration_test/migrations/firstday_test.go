@@ -76,6 +76,21 @@ func TestEncryptedFromItsFirstDay(t *testing.T) {
 		if _, err := c.pool.ExecContext(ctx, "UPDATE customers SET email = 'Ada@Example.org' WHERE id = 1"); err == nil {
 			t.Error("the database takes plaintext")
 		}
+		// Whoever owns the table can take the constraint away, and then the steps begin anew.
+		grace := "Grace@Example.org"
+		c.withoutConstraints("UPDATE customers SET email = '" + grace + "', email_index = NULL WHERE id = 1")
+		want[1] = &grace
+		if err := sealedBy(m, migrations.Writing); !errors.Is(err, migrations.ErrOrder) {
+			t.Errorf("Backfill of what is finished, as if it were migrating: %v", err)
+		}
+		must(t, sealedBy(m, migrations.Settled))
+		_, err = m.Verify(ctx, fast(migrations.Settled))
+		must(t, err)
+		must(t, m.Enforce(ctx, fast(migrations.Settled)))
+		must(t, m.Finish(ctx, fast(migrations.Settled)))
+		if _, err := c.pool.ExecContext(ctx, "UPDATE customers SET email = 'Ada@Example.org' WHERE id = 1"); err == nil {
+			t.Error("the database takes plaintext again")
+		}
 		for id, email := range want {
 			if email == nil {
 				continue
@@ -86,6 +101,24 @@ func TestEncryptedFromItsFirstDay(t *testing.T) {
 			}
 		}
 	})
+}
+
+// withoutConstraints executes a statement as the owner of the table can: past, or after
+// dropping, what Enforce has added.
+func (c customers) withoutConstraints(statement string) {
+	c.Helper()
+	ctx := context.Background()
+	conn, err := c.pool.Conn(ctx)
+	must(c.TB, err)
+	defer conn.Close()
+	before, after := "PRAGMA ignore_check_constraints = ON", "PRAGMA ignore_check_constraints = OFF"
+	if c.where.Name == "postgres" {
+		before, after = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = 'customers'::regclass AND contype = 'c' LOOP EXECUTE 'ALTER TABLE customers DROP CONSTRAINT ' || name; END LOOP; END $$", "SELECT 1"
+	}
+	for _, one := range []string{before, statement, after} {
+		_, err := conn.ExecContext(ctx, one)
+		must(c.TB, err)
+	}
 }
 
 // overwrite has an application write every third row, until it is stopped.

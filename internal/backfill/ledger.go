@@ -3,9 +3,7 @@ package backfill
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -355,15 +353,9 @@ func (l *Ledger) SetLimits(ctx context.Context, id, limits string) error {
 type QuarantinedValue struct {
 	Job, Table string
 	Poison
-	// fingerprint is a hash of the stored value.
-	fingerprint string
-	NotedAt     time.Time
-}
-
-// fingerprint tells a stored value from others.
-func fingerprint(stored any) string {
-	sum := sha256.Sum256([]byte(text(stored)))
-	return hex.EncodeToString(sum[:16])
+	// mark is the Mark of the stored value.
+	mark    string
+	NotedAt time.Time
 }
 
 // Quarantine returns the values that a job could not seal anew, by their keys.
@@ -378,7 +370,7 @@ func (l *Ledger) Quarantine(ctx context.Context, id string) ([]QuarantinedValue,
 		var row QuarantinedValue
 		var key string
 		var at int64
-		if err := rows.Scan(&row.Job, &row.Table, &key, &row.Column, &row.Version, &row.Reason, &row.fingerprint, &at); err != nil {
+		if err := rows.Scan(&row.Job, &row.Table, &key, &row.Column, &row.Version, &row.Reason, &row.mark, &at); err != nil {
 			return nil, fmt.Errorf("gormcrypt: reading the ledger: %w", err)
 		}
 		if row.Key, err = decodeKey(key, 0); err != nil {

@@ -19,6 +19,7 @@ type Database struct {
 	job     string
 	writers string // as Plan has it
 	lease   time.Duration
+	mark    Mark
 	// turn is held to write a batch, if the database has one writer at a time.
 	turn sync.Mutex
 }
@@ -46,10 +47,15 @@ func pause(next Pass) time.Duration {
 // written after so many passes.
 var ErrStale = errors.New("stale values are still written")
 
+// Mark tells the stored value of a column and a row from others, by which a value in
+// quarantine is known again: under a key, because it may be plaintext, and the ledger is
+// in the database. The table is the index of that in the plan.
+type Mark func(table int, key Key, column string, stored any) string
+
 // Open returns the store of a job, with the Writers of its plan. A shard is taken over when its owner has not
 // been heard of for the time of a lease.
-func (l *Ledger) Open(job string, tables *Tables, writers string, lease time.Duration) *Database {
-	return &Database{Ledger: l, tables: tables, job: job, writers: writers, lease: lease}
+func (l *Ledger) Open(job string, tables *Tables, writers string, lease time.Duration, mark Mark) *Database {
+	return &Database{Ledger: l, tables: tables, job: job, writers: writers, lease: lease, mark: mark}
 }
 
 // Transient reports whether an error may be gone when the same is tried again,
@@ -175,7 +181,7 @@ func (d *Database) write(ctx context.Context, shard Shard, checkpoint Checkpoint
 			if _, err := d.exec(ctx, tx, `INSERT INTO gormcrypt_quarantine (job, table_name, row_key, column_name, key_version, reason, refused, fingerprint, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, `+d.now()+`)
 ON CONFLICT (job, table_name, row_key, column_name) DO UPDATE SET key_version = excluded.key_version, reason = excluded.reason, refused = excluded.refused, fingerprint = excluded.fingerprint
 WHERE gormcrypt_quarantine.refused = 0 OR excluded.refused = 1 OR gormcrypt_quarantine.fingerprint <> excluded.fingerprint`,
-				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason, refused, fingerprint(poison.Stored)); err != nil {
+				d.job, table.Name, encodeKey(poison.Key), poison.Column, poison.Version, poison.Reason, refused, d.mark(shard.Table, poison.Key, poison.Column, poison.Stored)); err != nil {
 				return fmt.Errorf("writing to the quarantine: %w", err)
 			}
 		}
@@ -367,8 +373,8 @@ func (d *Database) left(ctx context.Context) (stale, poisoned, quarantined int64
 			if err != nil {
 				return 0, 0, 0, err
 			}
-			for i, current := range found {
-				if current != nil && current.IsStale() && onlyPoison(table, current, of[keyText(some[i])]) {
+			for j, current := range found {
+				if current != nil && current.IsStale() && d.onlyPoison(i, some[j], current, of[keyText(some[j])]) {
 					poisoned++
 				}
 			}
@@ -378,10 +384,10 @@ func (d *Database) left(ctx context.Context) (stale, poisoned, quarantined int64
 }
 
 // onlyPoison reports whether all that is stale in a row is in quarantine.
-func onlyPoison(table Table, current *Current, known []QuarantinedValue) bool {
-	for i, cell := range table.Cells {
+func (d *Database) onlyPoison(table int, key Key, current *Current, known []QuarantinedValue) bool {
+	for i, cell := range d.tables.plan[table].Cells {
 		if current.Old[i] != nil && !slices.ContainsFunc(known, func(value QuarantinedValue) bool {
-			return value.Column == cell.Column && value.fingerprint == fingerprint(current.Cells[i])
+			return value.Column == cell.Column && value.mark == d.mark(table, key, cell.Column, current.Cells[i])
 		}) {
 			return false
 		}

@@ -14,8 +14,9 @@ import (
 // Codec makes the new values of one table. It is a backfill.Codec, and safe for
 // concurrent use.
 type Codec struct {
-	Table backfill.Table
-	cells []cell
+	Table  backfill.Table
+	cells  []cell
+	cipher *ciphertext.Cipher
 }
 
 // cell makes what takes the place of a stored value, and says what is wrong with one

@@ -24,6 +24,7 @@ type boundSource struct {
 }
 
 func (c *Codec) column(cipher *ciphertext.Cipher, described manifest.Column) (column, error) {
+	c.cipher = cipher
 	opened, err := cipher.Column(described.Config())
 	if err != nil {
 		return column{}, err

@@ -29,6 +29,7 @@ func Index(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Index
 }
 
 func (c *Codec) term(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Index, own map[string]func(string) string) (term, error) {
+	c.cipher = cipher
 	config, err := described.Config(own)
 	if err != nil {
 		return term{}, fmt.Errorf("gormcrypt: the index %s.%s: %w", t.Name, described.Name, err)

@@ -193,7 +193,7 @@ func authenticate(ring *keyring.Keyring, name string, r row) error {
 		return err
 	}
 	if subtle.ConstantTimeCompare([]byte(r.tag), []byte(want)) != 1 {
-		return fmt.Errorf("gormcrypt: key %s: %w: its row in gormcrypt_keys was written for another Config.Name, or changed by something else than this library; restore the table from a copy, and find out who changed it", r.version, keyring.ErrInvalid)
+		return fmt.Errorf("gormcrypt: key %s: %w: its row in gormcrypt_keys was written for another Config.Name, or changed by something else than this library; give the name that the keys were made with, or restore the table from a copy, and find out who changed it", r.version, keyring.ErrInvalid)
 	}
 	return nil
 }

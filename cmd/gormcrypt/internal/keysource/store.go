@@ -22,14 +22,14 @@ func (k *Keys) openStore(ctx context.Context, s *settings.Settings) error {
 	if err != nil {
 		return err
 	}
-	return k.store(ctx, s, database.ReadWrite, kek)
+	return k.store(ctx, s, kek)
 }
 
 // OpenRecords opens the keys in a database for what needs no key and writes nothing:
 // the List and the Processes of the Store.
 func OpenRecords(ctx context.Context, s *settings.Settings) (*Keys, error) {
 	k := &Keys{}
-	if err := k.store(ctx, s, database.ReadOnly, noKEK{}); err != nil {
+	if err := k.storeReadOnly(ctx, s, noKEK{}); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
 	return k, nil
@@ -53,15 +53,21 @@ func (k *Keys) openStoreReadOnly(ctx context.Context, s *settings.Settings) erro
 	if err != nil {
 		return err
 	}
+	return k.storeReadOnly(ctx, s, kek)
+}
+
+func (k *Keys) storeReadOnly(ctx context.Context, s *settings.Settings, kek keyring.KEK) (err error) {
 	if err := k.connectDatabase(ctx, s, database.ReadOnly); err != nil {
 		return err
 	}
 	current, latest, err := migrations.Version(ctx, k.db)
-	if err == nil && current != latest { // opening the keys would make the tables
-		err = fmt.Errorf("the tables of the keys have version %d, and the latest is %d; run gormcrypt init", current, latest)
-	}
-	if err != nil {
+	switch { // opening the keys would make the tables
+	case err != nil:
 		return err
+	case current == 0:
+		return fmt.Errorf("%s has no tables of gormcrypt yet; run gormcrypt init", k.Where)
+	case current != latest:
+		return fmt.Errorf("the tables of the keys have version %d, and the latest is %d; run gormcrypt init", current, latest)
 	}
 	if k.Store, err = openDBKeys(ctx, s, k.db, kek); err != nil {
 		return err
@@ -95,14 +101,14 @@ func Stored(ctx context.Context, s *settings.Settings) (there bool, err error) {
 func CreateStored(ctx context.Context, s *settings.Settings, kek keyring.KEK) (err error) {
 	k := &Keys{}
 	defer func() { err = errors.Join(err, k.Close()) }()
-	if err := k.store(ctx, s, database.ReadWrite, kek); err != nil {
+	if err := k.store(ctx, s, kek); err != nil {
 		return err
 	}
 	return k.Store.Init(ctx)
 }
 
-func (k *Keys) store(ctx context.Context, s *settings.Settings, access database.Access, kek keyring.KEK) (err error) {
-	if err := k.connectDatabase(ctx, s, access); err != nil {
+func (k *Keys) store(ctx context.Context, s *settings.Settings, kek keyring.KEK) (err error) {
+	if err := k.connectDatabase(ctx, s, database.ReadWrite); err != nil {
 		return err
 	}
 	if k.Store, err = openDBKeys(ctx, s, k.db, kek); err != nil {
