@@ -15,16 +15,18 @@ type gate struct {
 	deployed func(m *Migration, r record, deployed Deployment) error
 }
 
+var anyState = []State{None, Expanding, Expanded, Backfilling, Backfilled, Verified, Enforcing, Enforced, Finished, Reverting, Reverted}
+
 // gates are those of the steps, by the names of their methods.
 var gates = map[string]gate{
-	"Plan":             {admitted: []State{None, Expanding, Expanded, Backfilling, Backfilled, Verified, Enforcing, Enforced, Finished, Reverting, Reverted}},
+	"Plan":             {admitted: anyState},
 	"Expand":           {admitted: []State{None, Expanding, Expanded}, done: []State{Expanded}},
 	"Backfill":         {admitted: []State{Expanded, Backfilling, Backfilled, Verified, Enforced, Finished, Reverting, Reverted}, deployed: (*Migration).mayBackfill},
 	"TakeForPlaintext": {admitted: []State{Backfilling, Backfilled, Verified}, deployed: (*Migration).mayTakeForPlaintext},
 	"Verify":           {admitted: []State{Backfilled, Verified, Enforcing, Enforced, Finished}},
 	"Enforce":          {admitted: []State{Verified, Enforcing, Enforced, Finished}, done: []State{Enforced, Finished}, deployed: (*Migration).mayEnforce},
 	"Finish":           {admitted: []State{Enforced, Finished}, deployed: (*Migration).mayFinish},
-	"Revert":           {admitted: []State{None, Expanding, Expanded, Backfilling, Backfilled, Verified, Enforcing, Enforced, Finished, Reverting, Reverted}, done: []State{None}},
+	"Revert":           {admitted: anyState, done: []State{None}},
 }
 
 // Ready returns the error with which a step would refuse to begin now, because of its

@@ -115,19 +115,20 @@ func (a *app) openMigration(ctx context.Context, name string, flags migrateFlags
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return &migration{m, subject{name, isSettled(*described, table, column)}, keyColumns(*described, table), keys.Where, db, migrations.Config{
+	return &migration{m, subject{name, isSettled(*described, table, column)}, len(tableNamed(*described, table).PrimaryKey), keys.Where, db, migrations.Config{
 		Deployed: deployed, Unique: flags.unique, LockWait: flags.lockWait,
 		Workers: flags.limits.workers, Limits: flags.limits.limits(), Throttles: flags.limits.throttles(db), MaxWait: flags.limits.maxWait,
 	}}, nil
 }
 
-func keyColumns(m manifest.Manifest, name string) int {
+// tableNamed returns a table of a manifest, and a zero one if there is none of that name.
+func tableNamed(m manifest.Manifest, name string) manifest.Table {
 	for _, table := range m.Tables {
 		if table.Name == name {
-			return len(table.PrimaryKey)
+			return table
 		}
 	}
-	return 0
+	return manifest.Table{}
 }
 
 // splitColumn splits TABLE.COLUMN. The table may have a schema in front.

@@ -216,6 +216,5 @@ func migratingOf(m manifest.Manifest) []migrations.Standing {
 
 // isSettled says whether a manifest has the column without migrating=.
 func isSettled(m manifest.Manifest, table, column string) bool {
-	at := slices.IndexFunc(m.Tables, func(t manifest.Table) bool { return t.Name == table })
-	return at >= 0 && slices.ContainsFunc(m.Tables[at].Columns, func(c manifest.Column) bool { return c.Name == column && c.Migrating == "" })
+	return slices.ContainsFunc(tableNamed(m, table).Columns, func(c manifest.Column) bool { return c.Name == column && c.Migrating == "" })
 }

@@ -5,10 +5,12 @@ package rowcodec
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
 	"github.com/gormcrypt/gormcrypt/keyring"
+	"github.com/gormcrypt/gormcrypt/manifest"
 )
 
 // Codec makes the new values of one table. It is a backfill.Codec, and safe for
@@ -17,6 +19,18 @@ type Codec struct {
 	Table  backfill.Table
 	cells  []cell
 	cipher *ciphertext.Cipher
+	// marks makes the Mark of values.
+	marks func() (*ciphertext.Index, error)
+}
+
+// newCodec returns a codec of a table, without cells.
+func newCodec(cipher *ciphertext.Cipher, t manifest.Table) *Codec {
+	return &Codec{
+		Table: backfill.Table{Name: t.Name, Key: t.PrimaryKey}, cipher: cipher,
+		marks: sync.OnceValues(func() (*ciphertext.Index, error) {
+			return cipher.Index(ciphertext.IndexConfig{Table: "gormcrypt_quarantine", Column: "fingerprint"})
+		}),
+	}
 }
 
 // cell makes what takes the place of a stored value, and says what is wrong with one

@@ -23,9 +23,8 @@ type boundSource struct {
 	kind   manifest.BoundType
 }
 
-func (c *Codec) column(cipher *ciphertext.Cipher, described manifest.Column) (column, error) {
-	c.cipher = cipher
-	opened, err := cipher.Column(described.Config())
+func (c *Codec) column(described manifest.Column) (column, error) {
+	opened, err := c.cipher.Column(described.Config())
 	if err != nil {
 		return column{}, err
 	}

@@ -34,7 +34,7 @@ func Encrypt(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Col
 		if len(index.Of) != 1 || index.Of[0] != described.Name {
 			continue
 		}
-		term, err := c.term(cipher, t, index, own)
+		term, err := c.term(t, index, own)
 		if err != nil {
 			return nil, err
 		}
@@ -56,8 +56,9 @@ func Decrypt(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Col
 // migrated returns a codec for a column that may hold plaintext. A row is left as it
 // is if not all of it can be replaced: ciphertext without its term would not be found.
 func migrated(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Column) (*Codec, column, error) {
-	c := &Codec{Table: backfill.Table{Name: t.Name, Key: t.PrimaryKey, Together: true}}
-	of, err := c.column(cipher, described)
+	c := newCodec(cipher, t)
+	c.Table.Together = true
+	of, err := c.column(described)
 	return c, of, err
 }
 
@@ -125,10 +126,10 @@ func (c column) sealPlain(row backfill.Row, plain any) (any, error) {
 
 // check opens a value as the Go type that programs open it to.
 func (s sealing) check(row backfill.Row, stored any) error {
-	if s.leaves(stored) && !isSealed(stored) {
-		return errWasSealed
-	}
 	if !isSealed(stored) {
+		if s.leaves(stored) {
+			return errWasSealed
+		}
 		if _, err := s.sealPlain(row, stored); err != nil { // which is why it is left
 			return err
 		}

@@ -3,7 +3,6 @@ package rowcodec
 import (
 	"fmt"
 
-	"github.com/gormcrypt/gormcrypt/ciphertext"
 	"github.com/gormcrypt/gormcrypt/internal/backfill"
 )
 
@@ -11,7 +10,7 @@ import (
 // the primary index key. Without one, all values are the same to it: then a value in
 // quarantine that was changed is looked at by the next run, and not by this.
 func (c *Codec) Mark(key backfill.Key, column string, stored any) string {
-	index, err := c.cipher.Index(ciphertext.IndexConfig{Table: "gormcrypt_quarantine", Column: "fingerprint"})
+	index, err := c.marks()
 	if err != nil {
 		return ""
 	}

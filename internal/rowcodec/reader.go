@@ -39,11 +39,11 @@ type Terms struct {
 
 // Read returns the reader of a table.
 func Read(cipher *ciphertext.Cipher, t manifest.Table, own map[string]func(string) string) (*Reader, error) {
-	c := &Codec{Table: backfill.Table{Name: t.Name, Key: t.PrimaryKey}}
+	c := newCodec(cipher, t)
 	r := &Reader{}
 	numbers := map[string]int{}
 	for _, described := range t.Columns {
-		of, err := c.column(cipher, described)
+		of, err := c.column(described)
 		if err != nil {
 			return nil, err
 		}

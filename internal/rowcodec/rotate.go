@@ -10,12 +10,12 @@ import (
 // Rotate returns the codec that seals a table anew, of what is sealed under keys of a
 // set. It is nil if the table has nothing of that.
 func Rotate(cipher *ciphertext.Cipher, t manifest.Table, set keyring.Set, target keyring.Version, own map[string]func(string) string) (*Codec, error) {
-	c := &Codec{Table: backfill.Table{Name: t.Name, Key: t.PrimaryKey}}
+	c := newCodec(cipher, t)
 	for _, described := range t.Columns {
 		if described.Deterministic != (set == keyring.IndexKeys) {
 			continue
 		}
-		column, err := c.column(cipher, described)
+		column, err := c.column(described)
 		if err != nil {
 			return nil, err
 		}
@@ -25,7 +25,7 @@ func Rotate(cipher *ciphertext.Cipher, t manifest.Table, set keyring.Set, target
 		if set != keyring.IndexKeys {
 			break
 		}
-		term, err := c.term(cipher, t, described, own)
+		term, err := c.term(t, described, own)
 		if err != nil {
 			return nil, err
 		}

@@ -29,8 +29,8 @@ type Single struct {
 // NewSingle returns what reads a column of a table. Of a column that is migrated to
 // one beside it, it reads that one.
 func NewSingle(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Column) (*Single, error) {
-	c := &Codec{Table: backfill.Table{Name: t.Name, Key: t.PrimaryKey}}
-	of, err := c.column(cipher, described)
+	c := newCodec(cipher, t)
+	of, err := c.column(described)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ type term struct {
 
 // Index returns the codec that makes the terms of an index, in rows that have none.
 func Index(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Index, own map[string]func(string) string) (*Codec, error) {
-	c := &Codec{Table: backfill.Table{Name: t.Name, Key: t.PrimaryKey}}
-	term, err := c.term(cipher, t, described, own)
+	c := newCodec(cipher, t)
+	term, err := c.term(t, described, own)
 	if err != nil {
 		return nil, err
 	}
@@ -28,20 +28,19 @@ func Index(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Index
 	return c, nil
 }
 
-func (c *Codec) term(cipher *ciphertext.Cipher, t manifest.Table, described manifest.Index, own map[string]func(string) string) (term, error) {
-	c.cipher = cipher
+func (c *Codec) term(t manifest.Table, described manifest.Index, own map[string]func(string) string) (term, error) {
 	config, err := described.Config(own)
 	if err != nil {
 		return term{}, fmt.Errorf("gormcrypt: the index %s.%s: %w", t.Name, described.Name, err)
 	}
-	index, err := cipher.Index(config)
+	index, err := c.cipher.Index(config)
 	if err != nil {
 		return term{}, err
 	}
 	one := term{index: index}
 	for _, name := range described.Of {
 		of := t.Columns[slices.IndexFunc(t.Columns, func(c manifest.Column) bool { return c.Name == name })]
-		column, err := c.column(cipher, of)
+		column, err := c.column(of)
 		if err != nil {
 			return term{}, err
 		}
